@@ -1,0 +1,1 @@
+"""Stage 4: a checkpoint to a report."""

@@ -1,0 +1,1 @@
+"""The report folder: results.json, per_class.csv, per_video.csv, report.html."""

@@ -1,0 +1,1 @@
+"""Stage 2: frames to MindRecord shards and a manifest. Only the writer (`pack`) imports MindSpore."""

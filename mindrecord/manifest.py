@@ -1,0 +1,100 @@
+"""The manifest of a records folder: what is packed, in which files, and what the lists name that is not packed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mindrecord import schema
+from preprocess.common import files
+from preprocess.common.errors import InputError
+
+FILE_NAME = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One MindRecord file and its index (`file` + ".db"), with what they must hold."""
+
+    file: str
+    flags: tuple[int, ...]
+    rows: int
+    frames: int
+    size_bytes: int
+    sha256: str
+    db_size_bytes: int
+    db_sha256: str
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A video that the lists name and the pack lacks; `status` is the ledger's, missing or failed."""
+
+    class_name: str
+    video_id: str
+    flags: tuple[int, ...]
+    status: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A records folder. `settings` are the frames' and the plan's; `frames_sha256` is the hash of the ledger packed."""
+
+    dataset: str
+    class_names: tuple[str, ...]
+    splits: tuple[str, ...]
+    settings: dict[str, int]
+    frames_sha256: str
+    shards: tuple[Shard, ...]
+    absent: tuple[Absent, ...]
+
+    def split_index(self, split: str) -> int:
+        """The place of a split's flag. Raises InputError when there is no such split."""
+        if split not in self.splits:
+            raise InputError(f"--split {split} is not in these records: they have {', '.join(self.splits)}")
+        return self.splits.index(split)
+
+    def shards_of(self, split: str, flag: int) -> list[Shard]:
+        """The shards whose videos all have `flag` in `split`."""
+        index = self.split_index(split)
+        return [shard for shard in self.shards if shard.flags[index] == flag]
+
+    def absent_of(self, split: str, flag: int) -> list[Absent]:
+        """The listed videos with `flag` in `split` that are not packed."""
+        index = self.split_index(split)
+        return [video for video in self.absent if video.flags[index] == flag]
+
+
+def save(manifest: Manifest, folder: Path) -> None:
+    """Write `manifest.json`."""
+    files.write_json(folder / FILE_NAME, {"schema": schema.VERSION, **asdict(manifest)})
+
+
+def load(folder: Path) -> Manifest:
+    """Read a records folder and check that every shard is there with its size.
+
+    Raises InputError when the folder is no records folder, is of another schema, or a shard is missing or cut.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise InputError(f"{folder} is not a records folder (it has no {FILE_NAME}): make one with mindrecord/build.py")
+    value: dict[str, Any] = files.read_json(path)
+    if value.pop("schema", None) != schema.VERSION:
+        raise InputError(f"{path} is of another schema than this version's {schema.VERSION}: "
+                         "pack the frames again with mindrecord/build.py --out a new folder")
+    value["shards"] = tuple(Shard(**shard | {"flags": tuple(shard["flags"])}) for shard in value["shards"])
+    value["absent"] = tuple(Absent(**video | {"flags": tuple(video["flags"])}) for video in value["absent"])
+    manifest = Manifest(**value | {name: tuple(value[name]) for name in ("class_names", "splits")})
+    for shard in manifest.shards:
+        check_size(folder / shard.file, shard.size_bytes)
+        check_size(folder / (shard.file + ".db"), shard.db_size_bytes)
+    return manifest
+
+
+def check_size(path: Path, size_bytes: int) -> None:
+    """Raise InputError unless the file is there with this size."""
+    found = path.stat().st_size if path.is_file() else None
+    if found != size_bytes:
+        state = "is missing" if found is None else f"has {found} bytes, the manifest says {size_bytes}"
+        raise InputError(f"{path} {state}: copy the records folder again, or pack it again with mindrecord/build.py")

@@ -1,0 +1,1 @@
+"""Stage 1: videos to frame JPEGs and a ledger. Never imports MindSpore."""

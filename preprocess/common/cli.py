@@ -1,0 +1,75 @@
+"""The frame around every command: options in, exit code out, one line for a user's mistake."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+import tyro
+
+from preprocess.common.errors import InputError
+
+OptionsT = TypeVar("OptionsT")
+EXIT_INPUT_ERROR = 2
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+
+
+def parse(options_type: type[OptionsT], arguments: list[str], default: OptionsT | None = None) -> OptionsT:
+    """Read the command line into a dataclass of options. Raises InputError, one line, on an argument that is wrong."""
+    shown = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(shown):
+            if default is None:
+                return tyro.cli(options_type, args=arguments)
+            return tyro.cli(options_type, args=arguments, default=default)
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        raise InputError(one_line(shown.getvalue())) from None
+
+
+def parse_known(options_type: type[OptionsT], arguments: list[str]) -> OptionsT:
+    """Read only the options of `options_type`, passing over all others, --help included."""
+    known, _ = tyro.cli(options_type, args=arguments, add_help=False, return_unknown_args=True)
+    return known
+
+
+def one_line(box: str) -> str:
+    """What tyro says of a wrong argument, in a frame of several lines, as one line without the frame."""
+    lines = [line.strip("│╭╰╮╯─ ") for line in box.splitlines()[1:]]
+    said = " ".join(lines[: lines.index("")] if "" in lines else lines).strip().rstrip(".")
+    return f"{said}. --help lists the options"
+
+
+def run(main: Callable[[OptionsT], int], options_type: type[OptionsT],
+        parser: Callable[[list[str]], OptionsT] | None = None) -> NoReturn:
+    """Parse, call `main`, exit with its code: 2 and one line on a user's mistake or a full disk, 130 on Ctrl-C.
+
+    A bug keeps its traceback. `parser` stands in for `parse` where the options need more than their type.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        arguments = sys.argv[1:]
+        sys.exit(main(parser(arguments) if parser else parse(options_type, arguments)))
+    except InputError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        fail(f"{error.filename or 'the output'}: {error.strerror}: make room or choose another --out; "
+             "what was finished is kept, run again to go on")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+def fail(message: str) -> NoReturn:
+    """Print one line and exit with 2."""
+    sys.stdout.flush()
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(EXIT_INPUT_ERROR)

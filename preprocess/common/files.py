@@ -1,0 +1,117 @@
+"""Files that appear whole or not at all, and folders that say what they are."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from preprocess.common.errors import InputError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file under another name, then rename it into place (atomic on one file system)."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON, atomically."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises InputError when the file is absent or is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except (ValueError, IsADirectoryError, NotADirectoryError) as error:
+        raise InputError(f"{path} is not a JSON file: {error}") from None
+
+
+def apply_umask(path: Path) -> None:
+    """Give a file the mode that a file newly made by this process would have."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256, as 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def refuse_other_folder(path: Path, marker: str, what: str) -> None:
+    """Raise InputError when `path` exists, holds something, and has no file `marker`: it is not `what`.
+
+    Every output folder is claimed through this, so that a mistyped --out never mixes our files into someone else's.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file, not a folder for {what}: choose another --out")
+    if path.is_dir() and not (path / marker).is_file() and any(path.iterdir()):
+        raise InputError(f"{path} holds something else ({what} would have a {marker}): choose an empty or new --out")
+
+
+@contextlib.contextmanager
+def folder_by_rename(path: Path, replaces: bool = False) -> Iterator[Path]:
+    """Yield a hidden folder beside `path`; on success it becomes `path` by one rename, otherwise it is removed.
+
+    An empty folder that stands at `path` is replaced; one that holds anything only with `replaces`, once the new one is
+    whole.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        if replaces:
+            old = path.with_name(f".{path.name}.old")
+            os.rename(path, old)
+            os.rename(partial, path)
+            shutil.rmtree(old)
+        else:
+            os.rename(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` (made if need be) for this process. Raises InputError naming the process that holds it already.
+
+    The lock is the kernel's (flock on a hidden file beside the folder), so that it ends with its process, however
+    that process ends.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = folder.with_name(f".{folder.name}.lock")
+    with path.open("a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            stream.seek(0)
+            raise InputError(f"{folder} is being written by {stream.read().strip() or 'another process'}: "
+                             "wait for it or choose another --out") from None
+        stream.truncate(0)
+        stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        stream.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)

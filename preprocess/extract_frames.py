@@ -1,0 +1,153 @@
+"""Videos to frame JPEGs: the first stage.
+
+    python preprocess/extract_frames.py --dataset ucf101 --root data/UCF101 --out work/frames
+    python preprocess/extract_frames.py --dataset folder --root my_videos --out work/mine --short-side 128
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from preprocess import catalog, executors, ledger
+from preprocess.annotations import read_catalog
+from preprocess.annotations.on_disk import Matched, match
+from preprocess.catalog import Catalog
+from preprocess.common import cli, files
+from preprocess.common.cpus import available_cpus
+from preprocess.common.errors import InputError
+from preprocess.common.progress import progress, say
+from preprocess.extract import Task, extract
+
+NAMES_SHOWN = 25
+
+
+@dataclass(frozen=True)
+class Options:
+    """Decode every listed video into a folder of JPEGs, once, and keep a ledger of what became of each."""
+
+    dataset: str = "ucf101"
+    """Whose lists to read: ucf101, hmdb51, or folder (your own, video/<Class>/<name>)."""
+    root: Path = Path("data/UCF101")
+    """The data set's folder; holds video/ and split/."""
+    out: Path = Path("work/frames")
+    """The frames folder to write, or to complete."""
+    short_side: int = 240
+    """Scale frames so that the shorter side has this many pixels (never enlarged). 240 as the paper; 128 is enough for
+    training at 112 and twice as fast to read; 0 keeps the size."""
+    quality: int = 90
+    """JPEG quality, 1 to 100."""
+    workers: int = 0
+    """Processes; 0 takes every core this process may use."""
+    allow_missing: bool = False
+    """Listed videos that are not on disk are counted and left out, instead of ending with exit code 2."""
+    max_failures: str = "0"
+    """How many videos, or what share of those on disk (as 5%), may fail to decode before the exit code is 2. The others
+    are extracted in any case."""
+
+
+def main(options: Options) -> int:
+    check(options)
+    say(f"{options.dataset} at {options.root} -> {options.out}")
+    listed = read_catalog(options.dataset, options.root)
+    matched = match(listed, options.root / "video")
+    if not matched.found:
+        raise InputError(f"none of the {len(listed.videos)} listed videos is under {options.root / 'video'}: "
+                         f"the first would be {options.root / 'video' / listed.videos[0].path}")
+    settings = {"short_side": options.short_side, "quality": options.quality}
+    files.refuse_other_folder(options.out, catalog.FILE_NAME, "a frames folder")
+    with files.locked(options.out):
+        refuse_mixing(options.out, listed, settings)
+        options.out.mkdir(parents=True, exist_ok=True)
+        catalog.save(listed, options.out, settings=settings, unlisted=list(matched.unlisted))
+        began = time.monotonic()
+        entries = extract_all(options, listed, matched)
+        report(options, matched, entries, time.monotonic() - began)
+    return exit_code(options, listed, entries)
+
+
+def check(options: Options) -> None:
+    """Raise InputError on a value out of range."""
+    if not 1 <= options.quality <= 100:
+        raise InputError(f"--quality {options.quality} is not between 1 and 100")
+    if options.short_side < 0 or options.workers < 0:
+        raise InputError("--short-side and --workers are 0 or more")
+    allowed_failures(options.max_failures, 0)
+
+
+def allowed_failures(text: str, found: int) -> int:
+    """`--max-failures` as a number of videos. Raises InputError unless it is a count or a percentage."""
+    match = re.fullmatch(r"(\d+)(%?)", text)
+    if match is None:
+        raise InputError(f"--max-failures {text} is neither a count nor a percentage, such as 3 or 5%")
+    return found * int(match[1]) // 100 if match[2] else int(match[1])
+
+
+def refuse_mixing(out: Path, listed: Catalog, settings: dict[str, int]) -> None:
+    """Raise InputError when `out` holds frames of another data set or of other settings."""
+    if not (out / catalog.FILE_NAME).is_file():
+        return
+    before, written = catalog.load(out)
+    if (before.dataset, before.class_names) != (listed.dataset, listed.class_names):
+        raise InputError(f"{out} holds frames of {before.dataset} with {len(before.class_names)} classes, these lists have "
+                         f"other classes: choose another --out")
+    for name, value in settings.items():
+        if written["settings"].get(name) != value:
+            raise InputError(f"{out} holds frames of {name} {written['settings'].get(name)}, this run asks for {value}: "
+                             "choose another --out, or delete that folder to start over")
+
+
+def extract_all(options: Options, listed: Catalog, matched: Matched) -> list[ledger.Entry]:
+    """Extract what is not there yet; returns one entry a listed video, in the catalog's order, as the ledger has it."""
+    before = ledger.read(options.out)
+    tasks = [Task(video.class_name, video.video_id, path, options.root / "video" / path, options.out, options.short_side,
+                  options.quality, before.get(video.name)) for video, path in matched.found.items()]
+    entries = {video.name: ledger.Entry(video.class_name, video.video_id, video.path, ledger.MISSING,
+                                        f"not under {options.root / 'video'}") for video in matched.missing}
+    results = executors.run(extract, tasks, options.workers or available_cpus())
+    for entry in progress(results, "videos", total=len(tasks)):
+        entries[entry.name] = entry
+        if entry != before.get(entry.name):
+            ledger.append(options.out, entry)
+        if entry.status == ledger.FAILED:
+            say(f"failed: {entry.path}: {entry.reason}")
+    ordered = [entries[video.name] for video in listed.videos]
+    ledger.rewrite(options.out, ordered)
+    return ordered
+
+
+def report(options: Options, matched: Matched, entries: list[ledger.Entry], seconds: float) -> None:
+    """Say what became of every listed video and of every video on disk."""
+    counts = ledger.counts(entries)
+    frames = sum(entry.decoded_frames for entry in entries)
+    say(f"{len(entries)} listed videos = {counts[ledger.OK]} ok + {counts[ledger.FAILED]} failed + "
+        f"{counts[ledger.MISSING]} missing; {frames} frames in {seconds:.1f} s")
+    differing = sum(e.status == ledger.OK and e.declared_frames not in (0, e.decoded_frames) for e in entries)
+    if differing:
+        say(f"{differing} videos decode to another number of frames than their header says; the ledger has both counts")
+    if matched.unlisted:
+        shown = ", ".join(matched.unlisted[:NAMES_SHOWN]) + (", ..." if len(matched.unlisted) > NAMES_SHOWN else "")
+        say(f"{len(matched.unlisted)} videos on disk are in no list and were left out: {shown} "
+            f"(all in {options.out / catalog.FILE_NAME}, unlisted)")
+
+
+def exit_code(options: Options, listed: Catalog, entries: list[ledger.Entry]) -> int:
+    """0, or InputError when more videos failed or are missing than was allowed. What could be done is done."""
+    counts = ledger.counts(entries)
+    if counts[ledger.FAILED] > allowed_failures(options.max_failures, counts[ledger.OK] + counts[ledger.FAILED]):
+        raise InputError(f"{counts[ledger.FAILED]} videos failed, --max-failures is {options.max_failures}: see the lines "
+                         f"with status failed in {options.out / ledger.FILE_NAME}; the others are extracted")
+    if counts[ledger.MISSING] and not options.allow_missing:
+        raise InputError(f"{counts[ledger.MISSING]} of {len(listed.videos)} listed videos are not under "
+                         f"{options.root / 'video'}; the others are extracted. If that is meant, pass --allow-missing")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main, Options)

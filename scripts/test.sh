@@ -1,0 +1,16 @@
+#!/bin/sh
+# Sets up as the quickstart does, then checks everything:  sh scripts/test.sh [pytest's arguments]
+# Tests marked slow are left out; sh scripts/test_slow.sh runs those.
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+sh "$root/scripts/setup.sh" requirements.lock requirements-dev.lock
+cd "$root"
+bin=.venv/bin
+PATH=$root/$bin:$PATH
+export PATH
+
+echo "--- ruff";        ruff check .
+echo "--- mypy";        mypy
+echo "--- imports";     lint-imports
+echo "--- shellcheck";  shellcheck --shell=sh scripts/*.sh .ci/run
+echo "--- pytest";      python -m pytest "$@"

@@ -1,0 +1,7 @@
+#!/bin/sh
+# The long proofs: accuracy of the quickstart's recipe, and what it loses when time is shuffled.  About ten minutes.
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+sh "$root/scripts/setup.sh" requirements.lock requirements-dev.lock
+cd "$root"
+exec .venv/bin/python -m pytest -m slow "$@"

@@ -1,0 +1,117 @@
+"""What the tests share: small videos made on the spot, small data sets, and the commands run as a user runs them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+sys.path.insert(0, str(ROOT))
+
+
+def make_video(path: Path, frames: int = 20, size: tuple[int, int] = (64, 48), seed: int = 0, codec: str = "mpeg4",
+               fps: int = 25) -> np.ndarray:
+    """Write a video of a bright square wandering over smooth noise; returns its frames (T, H, W, 3) uint8."""
+    width, height = size
+    rng = np.random.default_rng(seed)
+    background = np.kron(rng.integers(40, 160, (height // 8 + 1, width // 8 + 1, 3)), np.ones((8, 8, 1)))[:height, :width]
+    clip = np.repeat(background[None].astype(np.uint8), frames, axis=0)
+    for t in range(frames):
+        left = (seed * 7 + 2 * t) % (width - 12)
+        clip[t, 10:22, left : left + 12] = 230
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.qmin = stream.codec_context.qmax = 2
+        for frame in clip:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return clip
+
+
+def make_ucf(root: Path, classes: tuple[str, ...] = ("Alpha", "Beta"), groups: int = 4, frames: int = 20) -> None:
+    """A data set in UCF101's layout: one video a group and class, group 1 for testing; three splits, CR LF."""
+    lists = root / "split"
+    lists.mkdir(parents=True)
+    lines = [f"{i} {name}" for i, name in enumerate(classes, start=1)]
+    (lists / "classInd.txt").write_bytes(("\r\n".join(lines) + "\r\n").encode())
+    for split in (1, 2, 3):
+        train, test = [], []
+        for label, name in enumerate(classes, start=1):
+            for group in range(1, groups + 1):
+                path = f"{name}/v_{name}_g{group:02d}_c01.avi"
+                if split == 1:
+                    make_video(root / "video" / path, frames + group, seed=10 * label + group)
+                if group == split:
+                    test.append(path)
+                else:
+                    train.append(f"{path} {label}")
+        (lists / f"trainlist{split:02d}.txt").write_bytes("".join(line + "\r\n" for line in train).encode())
+        (lists / f"testlist{split:02d}.txt").write_bytes("".join(line + "\r\n" for line in test).encode())
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run a command of the project from an empty folder; `run("preprocess/extract_frames.py", "--root", ...)`."""
+    def run_command(command: str, *arguments: object, code: int = 0, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run([sys.executable, str(ROOT / command), *map(str, arguments)], cwd=cwd, capture_output=True,
+                              text=True, check=False)
+        assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run_command
+
+
+def error_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a user's mistake gets. Fails when stderr has more than it, MindSpore's own warnings aside."""
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("[WARNING]")]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.fixture(scope="session")
+def ucf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small data set in UCF101's layout; not to be changed."""
+    root = tmp_path_factory.mktemp("ucf")
+    make_ucf(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def frames(ucf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its frames, by the real command; not to be changed."""
+    out = tmp_path_factory.mktemp("stages") / "frames"
+    subprocess.run([sys.executable, str(ROOT / "preprocess/extract_frames.py"), "--root", str(ucf), "--out", str(out)],
+                   check=True, capture_output=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def records(frames: Path) -> Path:
+    """Its records, by the real command; not to be changed."""
+    out = frames.parent / "records"
+    subprocess.run([sys.executable, str(ROOT / "mindrecord/build.py"), "--frames", str(frames), "--out", str(out)],
+                   check=True, capture_output=True)
+    return out
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real clips and reference values, where it is."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is not here: it holds real clips that are not part of the project")
+    return SHARED

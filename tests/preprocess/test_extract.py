@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import av
+import pytest
+import simplejpeg
+from conftest import Run, error_line, make_ucf, make_video
+
+from preprocess import catalog, ledger
+from preprocess.common import files
+from preprocess.common.errors import InputError
+
+COMMAND = "preprocess/extract_frames.py"
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Every file below a folder with the hash of its bytes."""
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_frames_are_numbered_from_one_and_the_ledger_counts_them(frames: Path) -> None:
+    entries = ledger.read(frames)
+    assert len(entries) == 8
+    for entry in entries.values():
+        group = int(entry.video_id[-6:-4])
+        paths = sorted((frames / entry.class_name / entry.video_id).iterdir())
+        assert [p.name for p in paths] == [f"image_{i:05d}.jpg" for i in range(1, 20 + group + 1)]
+        assert (entry.status, entry.decoded_frames, entry.frame_width, entry.frame_height) == ("ok", 20 + group, 64, 48)
+        assert entry.jpeg_bytes == sum(p.stat().st_size for p in paths)
+        assert simplejpeg.decode_jpeg(paths[0].read_bytes()).shape == (48, 64, 3)
+
+
+def test_the_catalog_says_which_splits_each_video_is_in(frames: Path) -> None:
+    listed, written = catalog.load(frames)
+    assert written["settings"] == {"short_side": 240, "quality": 90}
+    assert catalog.count_by_split(listed, listed.videos) == {str(i): {"train": 6, "test": 2} for i in (1, 2, 3)}
+
+
+def test_a_second_run_does_nothing_and_changes_no_byte(ucf: Path, tmp_path: Path, run: Run) -> None:
+    run(COMMAND, "--root", ucf, "--out", tmp_path / "f")
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "f").rglob("*.jpg")}
+    content = tree(tmp_path / "f")
+    run(COMMAND, "--root", ucf, "--out", tmp_path / "f", "--workers", 1)
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "f").rglob("*.jpg")} == before
+    assert tree(tmp_path / "f") == content
+
+
+def test_a_run_after_a_kill_gives_the_bytes_of_an_undisturbed_one(frames: Path, ucf: Path, tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "f"
+    shutil.copytree(frames, out)
+    lines = (out / "ledger.jsonl").read_text().splitlines(keepends=True)
+    (out / "ledger.jsonl").write_text("".join(lines[:3]) + lines[3][:40])  # killed while writing the fourth line
+    video = json.loads(lines[5])
+    shutil.rmtree(out / video["class_name"] / video["video_id"])
+    (out / video["class_name"] / f".{video['video_id']}.partial").mkdir()  # and in the middle of the sixth video
+    run(COMMAND, "--root", ucf, "--out", out)
+    assert tree(out) == tree(frames)
+    assert not [p for p in out.rglob(".*")]
+
+
+def test_a_changed_source_is_extracted_again(tmp_path: Path, run: Run) -> None:
+    make_ucf(tmp_path / "data")
+    run(COMMAND, "--root", tmp_path / "data", "--out", tmp_path / "f")
+    make_video(tmp_path / "data/video/Beta/v_Beta_g02_c01.avi", frames=7, seed=99)
+    run(COMMAND, "--root", tmp_path / "data", "--out", tmp_path / "f")
+    assert ledger.read(tmp_path / "f")["Beta/v_Beta_g02_c01"].decoded_frames == 7
+    assert len(list((tmp_path / "f/Beta/v_Beta_g02_c01").iterdir())) == 7
+
+
+def test_bad_and_absent_videos_stop_nothing_and_are_all_accounted_for(tmp_path: Path, run: Run) -> None:
+    root = tmp_path / "data"
+    make_ucf(root)
+    whole = (root / "video/Alpha/v_Alpha_g01_c01.avi").read_bytes()
+    (root / "video/Alpha/v_Alpha_g01_c01.avi").write_bytes(whole[: len(whole) // 2])
+    (root / "video/Alpha/v_Alpha_g02_c01.avi").unlink()
+    shutil.copy(root / "video/Beta/v_Beta_g01_c01.avi", root / "video/Beta/stranger.avi")
+    done = run(COMMAND, "--root", root, "--out", tmp_path / "f", code=2)
+    assert "1 videos failed, --max-failures is 0" in error_line(done)
+    assert "failed: Alpha/v_Alpha_g01_c01.avi: the file is cut short" in done.stdout
+    assert "8 listed videos = 6 ok + 1 failed + 1 missing" in done.stdout
+    assert "Beta/stranger.avi" in done.stdout
+    entries = ledger.read(tmp_path / "f")
+    assert ledger.counts(entries.values()) == {"ok": 6, "failed": 1, "missing": 1}
+    assert not (tmp_path / "f/Alpha/v_Alpha_g01_c01").exists()
+    done = run(COMMAND, "--root", root, "--out", tmp_path / "f", "--max-failures", "15%", code=2)
+    assert "1 of 8 listed videos are not under" in error_line(done)
+    assert "--allow-missing" in done.stderr
+    run(COMMAND, "--root", root, "--out", tmp_path / "f", "--max-failures", "1", "--allow-missing")
+
+
+def test_names_full_of_signs_and_metadata_that_is_not_utf8_are_no_obstacle(tmp_path: Path, run: Run) -> None:
+    name = "-v #1 (a&b);[x]!~@"
+    make_video(tmp_path / "data/video/Été" / f"{name}.avi", frames=5)
+    make_video(tmp_path / "data/video/Été/other.avi", frames=5)
+    run(COMMAND, "--dataset", "folder", "--root", tmp_path / "data", "--out", tmp_path / "f")
+    assert len(list((tmp_path / "f/Été" / name).iterdir())) == 5
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (("--root", "nowhere"), "nowhere does not exist: put the data set there"),
+    (("--dataset", "ucf11"), "--dataset ucf11 is not known; did you mean ucf101?"),
+    (("--quality", "0"), "--quality 0 is not between 1 and 100"),
+    (("--max-failures", "few"), "--max-failures few is neither a count nor a percentage"),
+    (("--qualty", "3"), "Unrecognized options: --qualty"),
+    (("--workers", "x"), "--workers"),
+    ((), "data/UCF101 does not exist"),
+])
+def test_a_users_mistake_gets_one_line_and_exit_code_2(arguments: tuple[str, ...], says: str, tmp_path: Path, run: Run) -> None:
+    assert says in error_line(run(COMMAND, *arguments, code=2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_folder_that_is_something_else_is_left_alone(ucf: Path, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/cat.jpg").write_bytes(b"meow")
+    done = run(COMMAND, "--root", ucf, "--out", tmp_path / "photos", code=2)
+    assert "photos holds something else" in error_line(done)
+    assert [p.name for p in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
+
+
+def test_frames_of_other_settings_are_not_mixed(ucf: Path, frames: Path, run: Run) -> None:
+    done = run(COMMAND, "--root", ucf, "--out", frames, "--short-side", 32, code=2)
+    assert "holds frames of short_side 240, this run asks for 32" in error_line(done)
+
+
+def test_an_empty_split_is_named(tmp_path: Path, run: Run) -> None:
+    make_ucf(tmp_path / "data")
+    (tmp_path / "data/split/testlist01.txt").write_text("")
+    done = run(COMMAND, "--root", tmp_path / "data", "--out", tmp_path / "f", code=2)
+    assert "testlist01.txt is empty" in error_line(done)
+    assert not (tmp_path / "f").exists()
+
+
+def test_a_second_writer_is_refused_with_the_first_ones_process(tmp_path: Path) -> None:
+    with files.locked(tmp_path / "f"), pytest.raises(InputError, match="is being written by process [0-9]+ on "), \
+            files.locked(tmp_path / "f"):
+        pass
+
+
+@pytest.mark.slow
+def test_the_ledger_of_ucf101_mini_counts_what_pyav_decodes(shared: Path, tmp_path: Path, run: Run) -> None:
+    root = shared / "data/ucf101-mini"
+    run(COMMAND, "--root", root, "--out", tmp_path / "f", "--short-side", 64, "--allow-missing")
+    entries = [entry for entry in ledger.read(tmp_path / "f").values() if entry.status == "ok"]
+    assert len(entries) == 164
+    for entry in entries:
+        with av.open(str(root / "video" / entry.path), metadata_errors="ignore") as container:
+            assert entry.decoded_frames == sum(1 for _ in container.decode(video=0)), entry.path

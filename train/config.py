@@ -1,0 +1,175 @@
+"""The recipe: everything that shapes a training run, in frozen dataclasses, read from a strict YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import typeguard
+import yaml
+
+from preprocess.common.errors import InputError, nearest
+
+OPTIMIZERS = ("sgd",)
+CURVES = ("steps", "cosine")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which network. A field left at null takes the network's own default; one that it does not have is refused."""
+
+    name: str
+    """A name that train.models knows: resnet3d."""
+    depth: int | None = None
+    """Its number of layers."""
+    widen_factor: float | None = None
+    """Multiplies every channel count; 1 is the paper's."""
+    shortcut_type: str | None = None
+    """B, a convolution, or A, zero channels."""
+    conv1_t_size: int | None = None
+    """The stem kernel's extent in time."""
+    conv1_t_stride: int | None = None
+    """The stem's stride in time."""
+    no_max_pool: bool | None = None
+    """Leave out the max-pool after the stem."""
+
+    def options(self) -> dict[str, Any]:
+        """What was set, for `train.models.build_model`."""
+        return {name: value for name, value in asdict(self).items() if name != "name" and value is not None}
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """What a clip is, and how it is cut from a video. Evaluation takes frames, stride, size, mean and std from here."""
+
+    frames: int
+    """Frames in a clip, T."""
+    stride: int
+    """Distance of a clip's frames in the video; 1 takes each."""
+    size: int
+    """Side of the square the network sees, in pixels."""
+    crop_scale: tuple[float, float]
+    """Least and greatest share of the frame's area that the random crop takes."""
+    crop_ratio: tuple[float, float]
+    """Least and greatest ratio of the random crop's width to its height."""
+    flip: float
+    """Probability that a clip is mirrored left to right. 0 where classes are directions."""
+    mean: tuple[float, float, float]
+    """RGB means, as shares of full scale."""
+    std: tuple[float, float, float]
+    """RGB standard deviations, as shares of full scale."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Stochastic gradient descent."""
+
+    name: str
+    """sgd."""
+    momentum: float
+    """Share of the last update that is carried on."""
+    nesterov: bool
+    """Look ahead along the momentum."""
+    weight_decay: float
+    """L2 penalty."""
+    decay_norm_and_bias: bool
+    """Whether the penalty also weighs on batch norm's gamma and beta and on biases."""
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """The learning rate's curve, in epochs."""
+
+    curve: str
+    """steps (times `factor` at each of `milestones`) or cosine (to zero at the end)."""
+    learning_rate: float
+    """The greatest rate."""
+    warmup_epochs: float
+    """Linear climb from zero; 0 for none."""
+    milestones: tuple[int, ...] = ()
+    """steps: the epochs after which the rate falls."""
+    factor: float = 0.1
+    """steps: what it is multiplied by."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A full configuration of a training run."""
+
+    model: ModelConfig
+    clip: ClipConfig
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    epochs: int
+    """Passes over the training videos, one clip of each a pass."""
+    batch_size: int
+    """Clips a step on each device."""
+    label_smoothing: float
+    """Share of the target spread over all classes."""
+    seed: int
+    """Seed of weights, order and crops."""
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe. Raises InputError on a file that is missing, an unknown or missing key, or a value of a wrong type."""
+    if not path.is_file():
+        here = Path(__file__).parent / "recipes"
+        known = sorted(recipe.stem for recipe in here.glob("*.yaml"))
+        raise InputError(f"recipe {path} does not exist{nearest(path.stem, known)} {here} has {', '.join(known)}")
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    recipe: Recipe = from_mapping(Recipe, value, str(path))
+    return recipe
+
+
+def from_mapping(kind: type, value: Any, where: str) -> Any:
+    """Build a dataclass from a mapping, strictly. Raises InputError naming `where` and the nearest known key."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where} should have the keys {', '.join(f.name for f in fields(kind))}")
+    types = get_type_hints(kind)
+    for key in value:
+        if key not in types:
+            raise InputError(f"{where} has an unknown key {key!r}{nearest(str(key), types)} The keys: {', '.join(types)}")
+    arguments = {key: convert(types[key], item, f"{where}: {key}") for key, item in value.items()}
+    try:
+        return kind(**arguments)
+    except TypeError as error:  # says which keys are missing
+        raise InputError(f"{where} is incomplete: {str(error).split(') ', 1)[-1].removeprefix('__init__() ')}") from None
+
+
+def convert(expected: Any, value: Any, where: str) -> Any:
+    """A YAML value as the type of its field: lists become tuples, whole numbers floats where a float is wanted."""
+    if is_dataclass(expected):
+        return from_mapping(expected, value, where)  # type: ignore[arg-type]
+    if isinstance(value, list):
+        value = tuple(value)
+    try:
+        return typeguard.check_type(value, expected)
+    except typeguard.TypeCheckError:
+        raise InputError(f"{where} is {value!r}, expected {getattr(expected, '__name__', expected)}") from None
+
+
+def check(recipe: Recipe) -> None:
+    """Raise InputError, naming the field, on a value out of its range."""
+    clip, schedule = recipe.clip, recipe.schedule
+    rules = {
+        "epochs, batch_size, clip.frames, clip.stride and clip.size are 1 or more":
+            min(recipe.epochs, recipe.batch_size, clip.frames, clip.stride, clip.size) >= 1,
+        "clip.crop_scale is two numbers above 0 and at most 1, in order": 0 < clip.crop_scale[0] <= clip.crop_scale[1] <= 1,
+        "clip.crop_ratio is two numbers above 0, in order": 0 < clip.crop_ratio[0] <= clip.crop_ratio[1],
+        "clip.flip is between 0 and 1": 0 <= clip.flip <= 1,
+        "clip.std is above 0": min(clip.std) > 0,
+        "label_smoothing is at least 0 and below 1": 0 <= recipe.label_smoothing < 1,
+        "schedule.learning_rate is above 0": schedule.learning_rate > 0,
+        "schedule.warmup_epochs is at least 0 and below epochs": 0 <= schedule.warmup_epochs < recipe.epochs,
+        "seed is 0 or more": recipe.seed >= 0,
+        f"schedule.curve is one of {', '.join(CURVES)}": schedule.curve in CURVES,
+        f"optimizer.name is one of {', '.join(OPTIMIZERS)}": recipe.optimizer.name in OPTIMIZERS,
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            raise InputError(f"the recipe is out of range: {rule}")

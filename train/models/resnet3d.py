@@ -1,0 +1,153 @@
+"""ResNet3D: residual networks of 3-D convolutions.
+
+Source: Kataoka, Wakamiya, Hara, Satoh, "Would Mega-scale Datasets Further Enhance Spatiotemporal 3D CNNs?", 2020,
+arXiv:2004.04968; the block structure is that of He et al., arXiv:1512.03385, with every 3x3 kernel made 3x3x3.
+Parameters carry the names of the MindSpore model zoo's network (`layer1.0.bn1.bn2d.gamma`), so that its checkpoints load
+as they are.
+"""
+
+from __future__ import annotations
+
+from mindspore import Tensor, nn, ops
+from mindspore.common.initializer import HeNormal, initializer
+
+from preprocess.common.errors import InputError
+
+# depth -> (bottleneck blocks?, blocks in each of the four stages)
+DEPTHS: dict[int, tuple[bool, tuple[int, int, int, int]]] = {
+    10: (False, (1, 1, 1, 1)),
+    18: (False, (2, 2, 2, 2)),
+    34: (False, (3, 4, 6, 3)),
+    50: (True, (3, 4, 6, 3)),
+    101: (True, (3, 4, 23, 3)),
+    152: (True, (3, 8, 36, 3)),
+    200: (True, (3, 24, 36, 3)),
+}
+STAGE_CHANNELS = (64, 128, 256, 512)
+BOTTLENECK_EXPANSION = 4
+
+
+def conv3d(channels_in: int, channels_out: int, kernel: int | tuple[int, int, int],
+           stride: int | tuple[int, int, int] = 1) -> nn.Conv3d:
+    """A convolution without bias, padded by half its kernel, He-normal by fan-out (arXiv:1502.01852, eq. 14)."""
+    size = (kernel,) * 3 if isinstance(kernel, int) else kernel
+    padding = tuple(p for k in size for p in (k // 2, k // 2))
+    layer = nn.Conv3d(channels_in, channels_out, size, stride=stride, pad_mode="pad", padding=padding, has_bias=False)
+    layer.weight.set_data(initializer(HeNormal(mode="fan_out"), layer.weight.shape, layer.weight.dtype))
+    return layer
+
+
+class ShortcutA(nn.Cell):
+    """Parameter-free shortcut: every `stride`-th value, and zeros for the channels that are new (arXiv:1512.03385, 3.3)."""
+
+    def __init__(self, new_channels: int, stride: int) -> None:
+        super().__init__()
+        self.new_channels = new_channels
+        self.stride = stride
+
+    def construct(self, x_NCTHW: Tensor) -> Tensor:
+        x_NCTHW = x_NCTHW[:, :, :: self.stride, :: self.stride, :: self.stride]
+        n, _, t, h, w = x_NCTHW.shape
+        return ops.concat((x_NCTHW, ops.zeros((n, self.new_channels, t, h, w), x_NCTHW.dtype)), axis=1)
+
+
+class Block(nn.Cell):
+    """A residual block: relu(shortcut(x) + F(x)). F is two 3x3x3 convolutions, or 1-3-1 with a bottleneck; the stride
+    is on the first, or on the bottleneck's middle one. (N, C_in, T, H, W) -> (N, C_out, T/s, H/s, W/s)."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int, bottleneck: bool, shortcut_type: str) -> None:
+        super().__init__()
+        channels_out = channels * BOTTLENECK_EXPANSION if bottleneck else channels
+        if bottleneck:
+            self.conv1 = conv3d(channels_in, channels, 1)
+            self.conv2 = conv3d(channels, channels, 3, stride)
+            self.conv3 = conv3d(channels, channels_out, 1)
+            self.bn3 = nn.BatchNorm3d(channels_out)
+        else:
+            self.conv1 = conv3d(channels_in, channels, 3, stride)
+            self.conv2 = conv3d(channels, channels, 3)
+        self.bn1 = nn.BatchNorm3d(channels)
+        self.bn2 = nn.BatchNorm3d(channels)
+        self.relu = nn.ReLU()
+        self.bottleneck = bottleneck
+        self.downsample: nn.Cell | None = None
+        if stride != 1 or channels_in != channels_out:
+            if shortcut_type == "A":
+                self.downsample = ShortcutA(channels_out - channels_in, stride)
+            else:
+                self.downsample = nn.SequentialCell(
+                    [conv3d(channels_in, channels_out, 1, stride), nn.BatchNorm3d(channels_out)])
+
+    def construct(self, x_NCTHW: Tensor) -> Tensor:
+        y_NCTHW = self.relu(self.bn1(self.conv1(x_NCTHW)))
+        y_NCTHW = self.bn2(self.conv2(y_NCTHW))
+        if self.bottleneck:
+            y_NCTHW = self.bn3(self.conv3(self.relu(y_NCTHW)))
+        if self.downsample is not None:
+            x_NCTHW = self.downsample(x_NCTHW)
+        return self.relu(x_NCTHW + y_NCTHW)
+
+
+class ResNet3D(nn.Cell):
+    """float32 clip_NCTHW, already normalised -> logits_NK. See `resnet3d` for the options.
+
+    With T = 16 and H = W = 112 the stages give 64x8x28x28, 128x4x14x14, 256x2x7x7 and 512x1x4x4 at width 1
+    (channels times 4 with bottlenecks), then the mean over T, H, W and one dense layer (arXiv:2004.04968, table 2).
+    """
+
+    def __init__(self, depth: int, num_classes: int, widen_factor: float, shortcut_type: str, conv1_t_size: int,
+                 conv1_t_stride: int, no_max_pool: bool) -> None:
+        super().__init__()
+        bottleneck, blocks = DEPTHS[depth]
+        channels = [int(c * widen_factor) for c in STAGE_CHANNELS]
+        self.conv1 = conv3d(3, channels[0], (conv1_t_size, 7, 7), (conv1_t_stride, 2, 2))
+        self.bn1 = nn.BatchNorm3d(channels[0])
+        self.relu = nn.ReLU()
+        # padding 1 on every side, as the paper's network; `same` would shift the windows (81 % of the values differ)
+        self.maxpool = None if no_max_pool else nn.MaxPool3d(3, 2, pad_mode="pad", padding=1)
+        stages = []
+        channels_in = channels[0]
+        for stage, (count, width) in enumerate(zip(blocks, channels, strict=True)):
+            cells = []
+            for i in range(count):
+                stride = 2 if stage > 0 and i == 0 else 1
+                cells.append(Block(channels_in, width, stride, bottleneck, shortcut_type))
+                channels_in = width * BOTTLENECK_EXPANSION if bottleneck else width
+            stages.append(nn.SequentialCell(cells))
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.fc = nn.Dense(channels_in, num_classes)
+
+    def construct(self, clip_NCTHW: Tensor) -> Tensor:
+        x_NCTHW = self.relu(self.bn1(self.conv1(clip_NCTHW)))
+        if self.maxpool is not None:
+            x_NCTHW = self.maxpool(x_NCTHW)
+        x_NCTHW = self.layer4(self.layer3(self.layer2(self.layer1(x_NCTHW))))
+        # a plain mean: AdaptiveAvgPool3d cannot be exported to ONNX
+        return self.fc(x_NCTHW.mean((2, 3, 4)))
+
+
+def resnet3d(num_classes: int, depth: int = 50, widen_factor: float = 1.0, shortcut_type: str = "B",
+             conv1_t_size: int = 7, conv1_t_stride: int = 1, no_max_pool: bool = False) -> ResNet3D:
+    """ResNet3D of arXiv:2004.04968.
+
+    Args:
+        num_classes: length of the logits, K.
+        depth: 10, 18, 34 (basic blocks), 50, 101, 152 or 200 (bottlenecks).
+        widen_factor: multiplies every channel count; 1 is the paper's network.
+        shortcut_type: "B", 1x1x1 convolution and batch norm, or "A", strided and padded with zero channels.
+        conv1_t_size: the stem kernel's extent in time, odd.
+        conv1_t_stride: the stem's stride in time.
+        no_max_pool: leave out the max-pool after the stem.
+
+    Raises:
+        InputError: an option is out of its range.
+    """
+    if depth not in DEPTHS:
+        raise InputError(f"resnet3d has no depth {depth}: choose one of {', '.join(map(str, DEPTHS))}")
+    if shortcut_type not in ("A", "B"):
+        raise InputError(f"resnet3d has no shortcut_type {shortcut_type!r}: choose A or B")
+    if int(STAGE_CHANNELS[0] * widen_factor) < 1:
+        raise InputError(f"widen_factor {widen_factor} leaves no channels: {1 / STAGE_CHANNELS[0]} is the least")
+    if conv1_t_size < 1 or conv1_t_size % 2 == 0 or conv1_t_stride < 1:
+        raise InputError(f"conv1_t_size {conv1_t_size} must be odd and conv1_t_stride {conv1_t_stride} at least 1")
+    return ResNet3D(depth, num_classes, widen_factor, shortcut_type, conv1_t_size, conv1_t_stride, no_max_pool)
