@@ -1,6 +1,6 @@
 """A checkpoint to a report: the fourth stage.
 
-    python eval/evaluate.py --records work/records --checkpoint work/runs/mine/last.ckpt --out work/report
+python eval/evaluate.py --records work/records --checkpoint work/runs/mine/last.ckpt --out work/report
 """
 
 from __future__ import annotations
@@ -91,31 +91,49 @@ def newest_checkpoint(runs: Path) -> Path:
 def check_fit(path: Path, meta: Meta, records: Path, packed: Manifest, split: str, allow_missing: bool) -> None:
     """Raise InputError unless the checkpoint knows the records' classes and the split's test videos are there."""
     if len(meta.class_names) != len(packed.class_names):
-        raise InputError(f"{path} was trained on {len(meta.class_names)} classes, {records} has "
-                         f"{len(packed.class_names)}: evaluate it on records of {meta.dataset}, or train on these")
+        raise InputError(
+            f"{path} was trained on {len(meta.class_names)} classes, {records} has "
+            f"{len(packed.class_names)}: evaluate it on records of {meta.dataset}, or train on these"
+        )
     for ours, theirs in zip(meta.class_names, packed.class_names, strict=True):
         if ours != theirs:
-            raise InputError(f"{path} and {records} name their classes differently, first {ours!r} against {theirs!r}: "
-                             "evaluate it on the data set that it was trained on")
+            raise InputError(
+                f"{path} and {records} name their classes differently, first {ours!r} against {theirs!r}: "
+                "evaluate it on the data set that it was trained on"
+            )
     if not packed.shards_of(split, TEST):
         raise InputError(f"{records} has no test video of split {split}")
     absent = packed.absent_of(split, TEST)
     if absent and not allow_missing:
-        raise InputError(f"{len(absent)} listed test videos of split {split} are not in {records}, first "
-                         f"{absent[0].class_name}/{absent[0].video_id}: the accuracy would not be comparable. "
-                         "If that is meant, pass --allow-missing")
+        raise InputError(
+            f"{len(absent)} listed test videos of split {split} are not in {records}, first "
+            f"{absent[0].class_name}/{absent[0].video_id}: the accuracy would not be comparable. "
+            "If that is meant, pass --allow-missing"
+        )
 
 
-def summarise(scores: list[VideoScore], path: Path, meta: Meta, options: Options, packed: Manifest, split: str,
-              seconds: float) -> Evaluation:
+def summarise(
+    scores: list[VideoScore], path: Path, meta: Meta, options: Options, packed: Manifest, split: str, seconds: float
+) -> Evaluation:
     """Put figures, scores and provenance together."""
     return Evaluation(
-        figures=figures(np.stack([video.score_K for video in scores]), np.array([video.label for video in scores]),
-                        sum(video.clip_hits for video in scores), sum(video.clips for video in scores)),
-        scores=tuple(scores), class_names=packed.class_names, dataset=packed.dataset, split=split,
-        missing=len(packed.absent_of(split, TEST)), meta=meta, checkpoint=path, checkpoint_sha256=files.sha256(path),
+        figures=figures(
+            np.stack([video.score_K for video in scores]),
+            np.array([video.label for video in scores]),
+            sum(video.clip_hits for video in scores),
+            sum(video.clips for video in scores),
+        ),
+        scores=tuple(scores),
+        class_names=packed.class_names,
+        dataset=packed.dataset,
+        split=split,
+        missing=len(packed.absent_of(split, TEST)),
+        meta=meta,
+        checkpoint=path,
+        checkpoint_sha256=files.sha256(path),
         records=options.records.resolve(),
-        records_sha256=files.sha256(options.records.resolve() / manifest.FILE_NAME), seconds=seconds,
+        records_sha256=files.sha256(options.records.resolve() / manifest.FILE_NAME),
+        seconds=seconds,
     )
 
 

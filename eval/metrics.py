@@ -46,10 +46,15 @@ def figures(scores_VK: NDArray[np.float64], label_V: NDArray[np.int64], clip_hit
     per_class_K = np.full(classes, np.nan)
     np.divide(confusion_KK.diagonal(), count_K, out=per_class_K, where=count_K > 0)
     return Figures(
-        top1=float((rank_V == 0).mean()), top5=float((rank_V < 5).mean()), videos=len(label_V),
-        clip_top1=clip_hits / clips, clips=clips,
-        mean_class_accuracy=float(np.nanmean(per_class_K)), classes=int((count_K > 0).sum()),
-        per_class_K=per_class_K, confusion_KK=confusion_KK,
+        top1=float((rank_V == 0).mean()),
+        top5=float((rank_V < 5).mean()),
+        videos=len(label_V),
+        clip_top1=clip_hits / clips,
+        clips=clips,
+        mean_class_accuracy=float(np.nanmean(per_class_K)),
+        classes=int((count_K > 0).sum()),
+        per_class_K=per_class_K,
+        confusion_KK=confusion_KK,
     )
 
 

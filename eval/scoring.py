@@ -38,8 +38,9 @@ class Scorer(nn.Cell):
         return ops.softmax(self.logits(clip_NTHWC), axis=1)
 
 
-def score_videos(scorer: Scorer, videos: Iterable[tuple[str, str, int, NDArray[np.uint8]]],
-                 batch_size: int) -> Iterator[VideoScore]:
+def score_videos(
+    scorer: Scorer, videos: Iterable[tuple[str, str, int, NDArray[np.uint8]]], batch_size: int
+) -> Iterator[VideoScore]:
     """Score each (class name, video id, label, windows_WTHWC) and yield it.
 
     Windows of neighbouring videos fill batches together, always of one shape (the graph is compiled once); the last batch

@@ -1,6 +1,6 @@
 """Frames to MindRecord shards: the second stage.
 
-    python mindrecord/build.py --frames work/frames --out work/records
+python mindrecord/build.py --frames work/frames --out work/records
 """
 
 from __future__ import annotations
@@ -59,10 +59,15 @@ def main(options: Options) -> int:
         began = time.monotonic()
         with files.folder_by_rename(options.out) as building:
             shards = write_all(options, building, listed, entries)
-            absent = tuple(Absent(v.class_name, v.video_id, v.flags, entries[v.name].status) for v in listed.videos
-                           if entries[v.name].status != ledger.OK)
-            manifest.save(Manifest(listed.dataset, listed.class_names, listed.splits, settings, frames_sha256,
-                                   tuple(shards), absent), building)
+            absent = tuple(
+                Absent(v.class_name, v.video_id, v.flags, entries[v.name].status)
+                for v in listed.videos
+                if entries[v.name].status != ledger.OK
+            )
+            manifest.save(
+                Manifest(listed.dataset, listed.class_names, listed.splits, settings, frames_sha256, tuple(shards), absent),
+                building,
+            )
     report(shards, absent, listed, time.monotonic() - began)
     return 0
 
@@ -71,8 +76,10 @@ def check_finished(frames: Path, listed: Catalog, entries: dict[str, ledger.Entr
     """Raise InputError unless extraction has come to an end there and left something to pack."""
     undone = sum(video.name not in entries for video in listed.videos)
     if undone:
-        raise InputError(f"{frames} is not finished, {undone} of {len(listed.videos)} videos are not in its ledger: "
-                         "run preprocess/extract_frames.py again, it goes on from there")
+        raise InputError(
+            f"{frames} is not finished, {undone} of {len(listed.videos)} videos are not in its ledger: "
+            "run preprocess/extract_frames.py again, it goes on from there"
+        )
     if not any(entry.status == ledger.OK for entry in entries.values()):
         raise InputError(f"{frames} has no video that was extracted: see {frames / ledger.FILE_NAME}")
 
@@ -82,31 +89,49 @@ def refuse_another_pack(out: Path, settings: dict[str, int], frames_sha256: str)
     before = manifest.load(out)
     for name, value in settings.items():
         if before.settings.get(name) != value:
-            raise InputError(f"{out} was packed with {name} {before.settings.get(name)}, this run asks for {value}: "
-                             "choose another --out, or delete that folder")
+            raise InputError(
+                f"{out} was packed with {name} {before.settings.get(name)}, this run asks for {value}: "
+                "choose another --out, or delete that folder"
+            )
     if before.frames_sha256 != frames_sha256:
-        raise InputError(f"{out} holds other frames (the ledger has changed since): choose another --out, or delete that "
-                         "folder to pack again")
+        raise InputError(
+            f"{out} holds other frames (the ledger has changed since): choose another --out, or delete that "
+            "folder to pack again"
+        )
 
 
 def write_all(options: Options, building: Path, listed: Catalog, entries: dict[str, ledger.Entry]) -> list[Shard]:
     """Plan and write every shard into `building`; returns them in the plan's order."""
-    planned = [PlannedVideo(index, video.flags, entries[video.name].decoded_frames, entries[video.name].jpeg_bytes)
-               for index, video in enumerate(listed.videos) if entries[video.name].status == ledger.OK]
+    planned = [
+        PlannedVideo(index, video.flags, entries[video.name].decoded_frames, entries[video.name].jpeg_bytes)
+        for index, video in enumerate(listed.videos)
+        if entries[video.name].status == ledger.OK
+    ]
     largest = max(planned, key=lambda video: video.row_bytes)
     page = page_bytes(largest.row_bytes)
     if page == 0:
-        raise InputError(f"{listed.videos[largest.index].name} has {largest.row_bytes / MIB:.0f} MiB of frames, a row of "
-                         f"MindRecord holds {MAX_PAGE_BYTES // MIB}: extract with a smaller --short-side or --quality")
+        raise InputError(
+            f"{listed.videos[largest.index].name} has {largest.row_bytes / MIB:.0f} MiB of frames, a row of "
+            f"MindRecord holds {MAX_PAGE_BYTES // MIB}: extract with a smaller --short-side or --quality"
+        )
 
     def source(index: int) -> RowSource:
         video = listed.videos[index]
         entry = entries[video.name]
-        return RowSource(video.class_name, video.video_id, video.label, video.flags, entry.fps, entry.decoded_frames,
-                         options.frames.resolve() / video.class_name / video.video_id)
+        return RowSource(
+            video.class_name,
+            video.video_id,
+            video.label,
+            video.flags,
+            entry.fps,
+            entry.decoded_frames,
+            options.frames.resolve() / video.class_name / video.video_id,
+        )
 
-    tasks = [ShardTask(building.resolve() / shard.file, page, shard.flags, tuple(source(v.index) for v in shard.videos))
-             for shard in plan_shards(planned, options.shard_mb * MIB, options.seed)]
+    tasks = [
+        ShardTask(building.resolve() / shard.file, page, shard.flags, tuple(source(v.index) for v in shard.videos))
+        for shard in plan_shards(planned, options.shard_mb * MIB, options.seed)
+    ]
     workers = min(options.workers or available_cpus(), len(tasks))
     written = progress(executors.run(write_shard, tasks, workers), "shards", total=len(tasks))
     by_file = {shard.file: shard for shard in written}
@@ -116,8 +141,10 @@ def write_all(options: Options, building: Path, listed: Catalog, entries: dict[s
 def report(shards: list[Shard], absent: tuple[Absent, ...], listed: Catalog, seconds: float) -> None:
     """Say what was packed."""
     size_mb = sum(shard.size_bytes for shard in shards) / MIB
-    say(f"{sum(shard.rows for shard in shards)} videos, {sum(shard.frames for shard in shards)} frames in {len(shards)} "
-        f"shards of {size_mb:.0f} MiB together, {seconds:.1f} s; {len(absent)} listed videos are not there to pack")
+    say(
+        f"{sum(shard.rows for shard in shards)} videos, {sum(shard.frames for shard in shards)} frames in {len(shards)} "
+        f"shards of {size_mb:.0f} MiB together, {seconds:.1f} s; {len(absent)} listed videos are not there to pack"
+    )
     for index, split in enumerate(listed.splits):
         train, test = (sum(shard.rows for shard in shards if shard.flags[index] == flag) for flag in (1, 2))
         say(f"split {split}: {train} train, {test} test")

@@ -81,8 +81,10 @@ def load(folder: Path) -> Manifest:
         raise InputError(f"{folder} is not a records folder (it has no {FILE_NAME}): make one with mindrecord/build.py")
     value: dict[str, Any] = files.read_json(path)
     if value.pop("schema", None) != schema.VERSION:
-        raise InputError(f"{path} is of another schema than this version's {schema.VERSION}: "
-                         "pack the frames again with mindrecord/build.py --out a new folder")
+        raise InputError(
+            f"{path} is of another schema than this version's {schema.VERSION}: "
+            "pack the frames again with mindrecord/build.py --out a new folder"
+        )
     value["shards"] = tuple(Shard(**shard | {"flags": tuple(shard["flags"])}) for shard in value["shards"])
     value["absent"] = tuple(Absent(**video | {"flags": tuple(video["flags"])}) for video in value["absent"])
     manifest = Manifest(**value | {name: tuple(value[name]) for name in ("class_names", "splits")})

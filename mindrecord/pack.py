@@ -64,9 +64,16 @@ def write_shard(task: ShardTask) -> Shard:
     database = task.path.with_name(task.path.name + ".db")
     for path in (task.path, database):  # MindRecord keeps them to the owner; others of a cluster read them too
         files.apply_umask(path)
-    return Shard(file=task.path.name, flags=task.flags, rows=len(task.rows), frames=sum(row.frames for row in task.rows),
-                 size_bytes=task.path.stat().st_size, sha256=files.sha256(task.path),
-                 db_size_bytes=database.stat().st_size, db_sha256=files.sha256(database))
+    return Shard(
+        file=task.path.name,
+        flags=task.flags,
+        rows=len(task.rows),
+        frames=sum(row.frames for row in task.rows),
+        size_bytes=task.path.stat().st_size,
+        sha256=files.sha256(task.path),
+        db_size_bytes=database.stat().st_size,
+        db_sha256=files.sha256(database),
+    )
 
 
 def make_row(source: RowSource) -> dict[str, Any]:
@@ -77,8 +84,10 @@ def make_row(source: RowSource) -> dict[str, Any]:
         try:
             jpegs.append(path.read_bytes())
         except FileNotFoundError:
-            raise InputError(f"{path} is missing, the ledger counts {source.frames} frames: run extract_frames.py again "
-                             f"after deleting {source.folder}") from None
+            raise InputError(
+                f"{path} is missing, the ledger counts {source.frames} frames: run extract_frames.py again "
+                f"after deleting {source.folder}"
+            ) from None
     return {
         "class_name": source.class_name,
         "video_id": source.video_id,

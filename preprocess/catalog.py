@@ -57,8 +57,10 @@ class Catalog:
 def save(catalog: Catalog, folder: Path, **more: Any) -> None:
     """Write `catalog.json`, with what else the stage records about itself."""
     value = {"schema": SCHEMA, **more, **asdict(catalog)}
-    value["videos"] = [{"class": v.class_name, "video_id": v.video_id, "label": v.label, "path": v.path,
-                        "flags": list(v.flags)} for v in catalog.videos]
+    value["videos"] = [
+        {"class": v.class_name, "video_id": v.video_id, "label": v.label, "path": v.path, "flags": list(v.flags)}
+        for v in catalog.videos
+    ]
     files.write_json(folder / FILE_NAME, value)
 
 
@@ -66,8 +68,9 @@ def load(folder: Path) -> tuple[Catalog, dict[str, Any]]:
     """Read a frames folder's `catalog.json`: the catalog, and the whole file. Raises InputError if it is not one."""
     path = folder / FILE_NAME
     if not path.is_file():
-        raise InputError(f"{folder} is not a frames folder (it has no {FILE_NAME}): "
-                         "make one with preprocess/extract_frames.py")
+        raise InputError(
+            f"{folder} is not a frames folder (it has no {FILE_NAME}): make one with preprocess/extract_frames.py"
+        )
     value = files.read_json(path)
     if value.get("schema") != SCHEMA:
         raise InputError(f"{path} has schema {value.get('schema')}, this version reads {SCHEMA}: extract the frames again")
@@ -78,5 +81,7 @@ def load(folder: Path) -> tuple[Catalog, dict[str, Any]]:
 def count_by_split(catalog: Catalog, videos: Iterable[Video]) -> dict[str, dict[str, int]]:
     """For each split's name: how many of `videos` it trains on and how many it tests."""
     videos = list(videos)
-    return {split: {"train": sum(v.flags[i] == TRAIN for v in videos), "test": sum(v.flags[i] == TEST for v in videos)}
-            for i, split in enumerate(catalog.splits)}
+    return {
+        split: {"train": sum(v.flags[i] == TRAIN for v in videos), "test": sum(v.flags[i] == TEST for v in videos)}
+        for i, split in enumerate(catalog.splits)
+    }

@@ -67,8 +67,9 @@ def open_video(path: Path, short_side: int) -> OpenVideo:
     return OpenVideo(info, rgb_frames(container, stream, short_side))
 
 
-def rgb_frames(container: av.container.InputContainer, stream: av.VideoStream,
-               short_side: int) -> Iterator[NDArray[np.uint8]]:
+def rgb_frames(
+    container: av.container.InputContainer, stream: av.VideoStream, short_side: int
+) -> Iterator[NDArray[np.uint8]]:
     """Decode, convert and turn each frame; closes the container when done or dropped."""
     stream.codec_context.thread_count = 1  # a process a core decodes faster than threads within a clip
     count = 0

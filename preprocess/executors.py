@@ -34,8 +34,10 @@ def run(function: Callable[[ItemT], ResultT], items: Iterable[ItemT], workers: i
                 for future in done:
                     yield future.result()
         except BrokenProcessPool:
-            raise InputError("a worker process was killed (out of memory?): nothing that was done is lost; run again, "
-                             "with fewer --workers if memory is short") from None
+            raise InputError(
+                "a worker process was killed (out of memory?): nothing that was done is lost; run again, "
+                "with fewer --workers if memory is short"
+            ) from None
         finally:
             for future in pending:
                 future.cancel()

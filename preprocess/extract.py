@@ -40,11 +40,23 @@ def extract(task: Task) -> ledger.Entry:
     A video whose line, source and folder are unchanged is left alone. A video that does not decode to its end leaves no
     folder and becomes a `failed` line with the reason; it is not raised, so that one bad file never stops the others.
     """
-    entry = ledger.Entry(task.class_name, task.video_id, task.path, ledger.FAILED, source_bytes=task.source.stat().st_size,
-                         source_sha256=files.sha256(task.source), short_side=task.short_side, quality=task.quality)
+    entry = ledger.Entry(
+        task.class_name,
+        task.video_id,
+        task.path,
+        ledger.FAILED,
+        source_bytes=task.source.stat().st_size,
+        source_sha256=files.sha256(task.source),
+        short_side=task.short_side,
+        quality=task.quality,
+    )
     before = task.before
-    if (before is not None and before.status == ledger.OK and task.target.is_dir()
-            and (before.path, before.source_sha256) == (entry.path, entry.source_sha256)):
+    if (
+        before is not None
+        and before.status == ledger.OK
+        and task.target.is_dir()
+        and (before.path, before.source_sha256) == (entry.path, entry.source_sha256)
+    ):
         return before
     partial = task.target.with_name(f".{task.video_id}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -71,6 +83,16 @@ def write_frames(task: Task, folder: Path, entry: ledger.Entry) -> ledger.Entry:
         jpeg_bytes += len(jpeg)
         height, width = frame_HWC.shape[:2]
     info = video.info
-    return replace(entry, status=ledger.OK, declared_frames=info.declared_frames, decoded_frames=count,
-                   fps=round(info.fps, 6), codec=info.codec, width=info.width, height=info.height, frame_width=width,
-                   frame_height=height, jpeg_bytes=jpeg_bytes)
+    return replace(
+        entry,
+        status=ledger.OK,
+        declared_frames=info.declared_frames,
+        decoded_frames=count,
+        fps=round(info.fps, 6),
+        codec=info.codec,
+        width=info.width,
+        height=info.height,
+        frame_width=width,
+        frame_height=height,
+        jpeg_bytes=jpeg_bytes,
+    )

@@ -1,7 +1,7 @@
 """Videos to frame JPEGs: the first stage.
 
-    python preprocess/extract_frames.py --dataset ucf101 --root data/UCF101 --out work/frames
-    python preprocess/extract_frames.py --dataset folder --root my_videos --out work/mine --short-side 128
+python preprocess/extract_frames.py --dataset ucf101 --root data/UCF101 --out work/frames
+python preprocess/extract_frames.py --dataset folder --root my_videos --out work/mine --short-side 128
 """
 
 from __future__ import annotations
@@ -58,8 +58,10 @@ def main(options: Options) -> int:
     listed = read_catalog(options.dataset, options.root)
     matched = match(listed, options.root / "video")
     if not matched.found:
-        raise InputError(f"none of the {len(listed.videos)} listed videos is under {options.root / 'video'}: "
-                         f"the first would be {options.root / 'video' / listed.videos[0].path}")
+        raise InputError(
+            f"none of the {len(listed.videos)} listed videos is under {options.root / 'video'}: "
+            f"the first would be {options.root / 'video' / listed.videos[0].path}"
+        )
     settings = {"short_side": options.short_side, "quality": options.quality}
     files.refuse_other_folder(options.out, catalog.FILE_NAME, "a frames folder")
     with files.locked(options.out):
@@ -95,21 +97,40 @@ def refuse_mixing(out: Path, listed: Catalog, settings: dict[str, int]) -> None:
         return
     before, written = catalog.load(out)
     if (before.dataset, before.class_names) != (listed.dataset, listed.class_names):
-        raise InputError(f"{out} holds frames of {before.dataset} with {len(before.class_names)} classes, these lists have "
-                         f"other classes: choose another --out")
+        raise InputError(
+            f"{out} holds frames of {before.dataset} with {len(before.class_names)} classes, these lists have "
+            f"other classes: choose another --out"
+        )
     for name, value in settings.items():
         if written["settings"].get(name) != value:
-            raise InputError(f"{out} holds frames of {name} {written['settings'].get(name)}, this run asks for {value}: "
-                             "choose another --out, or delete that folder to start over")
+            raise InputError(
+                f"{out} holds frames of {name} {written['settings'].get(name)}, this run asks for {value}: "
+                "choose another --out, or delete that folder to start over"
+            )
 
 
 def extract_all(options: Options, listed: Catalog, matched: Matched) -> list[ledger.Entry]:
     """Extract what is not there yet; returns one entry a listed video, in the catalog's order, as the ledger has it."""
     before = ledger.read(options.out)
-    tasks = [Task(video.class_name, video.video_id, path, options.root / "video" / path, options.out, options.short_side,
-                  options.quality, before.get(video.name)) for video, path in matched.found.items()]
-    entries = {video.name: ledger.Entry(video.class_name, video.video_id, video.path, ledger.MISSING,
-                                        f"not under {options.root / 'video'}") for video in matched.missing}
+    tasks = [
+        Task(
+            video.class_name,
+            video.video_id,
+            path,
+            options.root / "video" / path,
+            options.out,
+            options.short_side,
+            options.quality,
+            before.get(video.name),
+        )
+        for video, path in matched.found.items()
+    ]
+    entries = {
+        video.name: ledger.Entry(
+            video.class_name, video.video_id, video.path, ledger.MISSING, f"not under {options.root / 'video'}"
+        )
+        for video in matched.missing
+    }
     results = executors.run(extract, tasks, options.workers or available_cpus())
     for entry in progress(results, "videos", total=len(tasks)):
         entries[entry.name] = entry
@@ -126,26 +147,34 @@ def report(options: Options, matched: Matched, entries: list[ledger.Entry], seco
     """Say what became of every listed video and of every video on disk."""
     counts = ledger.counts(entries)
     frames = sum(entry.decoded_frames for entry in entries)
-    say(f"{len(entries)} listed videos = {counts[ledger.OK]} ok + {counts[ledger.FAILED]} failed + "
-        f"{counts[ledger.MISSING]} missing; {frames} frames in {seconds:.1f} s")
+    say(
+        f"{len(entries)} listed videos = {counts[ledger.OK]} ok + {counts[ledger.FAILED]} failed + "
+        f"{counts[ledger.MISSING]} missing; {frames} frames in {seconds:.1f} s"
+    )
     differing = sum(e.status == ledger.OK and e.declared_frames not in (0, e.decoded_frames) for e in entries)
     if differing:
         say(f"{differing} videos decode to another number of frames than their header says; the ledger has both counts")
     if matched.unlisted:
         shown = ", ".join(matched.unlisted[:NAMES_SHOWN]) + (", ..." if len(matched.unlisted) > NAMES_SHOWN else "")
-        say(f"{len(matched.unlisted)} videos on disk are in no list and were left out: {shown} "
-            f"(all in {options.out / catalog.FILE_NAME}, unlisted)")
+        say(
+            f"{len(matched.unlisted)} videos on disk are in no list and were left out: {shown} "
+            f"(all in {options.out / catalog.FILE_NAME}, unlisted)"
+        )
 
 
 def exit_code(options: Options, listed: Catalog, entries: list[ledger.Entry]) -> int:
     """0, or InputError when more videos failed or are missing than was allowed. What could be done is done."""
     counts = ledger.counts(entries)
     if counts[ledger.FAILED] > allowed_failures(options.max_failures, counts[ledger.OK] + counts[ledger.FAILED]):
-        raise InputError(f"{counts[ledger.FAILED]} videos failed, --max-failures is {options.max_failures}: see the lines "
-                         f"with status failed in {options.out / ledger.FILE_NAME}; the others are extracted")
+        raise InputError(
+            f"{counts[ledger.FAILED]} videos failed, --max-failures is {options.max_failures}: see the lines "
+            f"with status failed in {options.out / ledger.FILE_NAME}; the others are extracted"
+        )
     if counts[ledger.MISSING] and not options.allow_missing:
-        raise InputError(f"{counts[ledger.MISSING]} of {len(listed.videos)} listed videos are not under "
-                         f"{options.root / 'video'}; the others are extracted. If that is meant, pass --allow-missing")
+        raise InputError(
+            f"{counts[ledger.MISSING]} of {len(listed.videos)} listed videos are not under "
+            f"{options.root / 'video'}; the others are extracted. If that is meant, pass --allow-missing"
+        )
     return 0
 
 

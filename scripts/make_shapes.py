@@ -30,22 +30,22 @@ from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
 
 WIDTH, HEIGHT, FPS = 320, 240, 25
-SHAPES_PER_SCENE = 3
+SHAPES_PER_SCENE = 4
 GROUPS_PER_TEST_SPLIT = 7  # as in UCF101: of 25 groups, test split 1 holds 1-7, split 2 holds 8-14, split 3 holds 15-21
-MIN_RADIUS, MAX_RADIUS = 30.0, 78.0  # pixels
-FRAMES = (36, 52)  # a video's length, both ends included
+MIN_RADIUS, MAX_RADIUS = 24.0, 84.0  # pixels
+FRAMES = (28, 32)  # a video's length, both ends included
 
 # class name -> (coordinate that moves, direction, least and greatest speed). Units a frame: pixels for x and y, degrees
 # for the angle (growing clockwise: the picture's y axis points down), the natural logarithm of the radius for the size.
 MOTIONS: dict[str, tuple[str, float, float, float]] = {
-    "MoveDown": ("y", 1.0, 3.5, 6.0),
-    "MoveLeft": ("x", -1.0, 3.5, 6.0),
-    "MoveRight": ("x", 1.0, 3.5, 6.0),
-    "MoveUp": ("y", -1.0, 3.5, 6.0),
-    "SizeGrow": ("log_radius", 1.0, 0.045, 0.075),
-    "SizeShrink": ("log_radius", -1.0, 0.045, 0.075),
-    "TurnClockwise": ("angle", 1.0, 6.0, 10.0),
-    "TurnCounterClockwise": ("angle", -1.0, 6.0, 10.0),
+    "MoveDown": ("y", 1.0, 6.0, 10.0),
+    "MoveLeft": ("x", -1.0, 6.0, 10.0),
+    "MoveRight": ("x", 1.0, 6.0, 10.0),
+    "MoveUp": ("y", -1.0, 6.0, 10.0),
+    "SizeGrow": ("log_radius", 1.0, 0.05, 0.08),
+    "SizeShrink": ("log_radius", -1.0, 0.05, 0.08),
+    "TurnClockwise": ("angle", 1.0, 10.0, 16.0),
+    "TurnCounterClockwise": ("angle", -1.0, 10.0, 16.0),
 }
 PERIODS = {"x": float(WIDTH), "y": float(HEIGHT), "angle": 360.0, "log_radius": float(np.log(MAX_RADIUS / MIN_RADIUS))}
 
@@ -58,7 +58,7 @@ class Options:
     """Folder to write; if it already holds this data set, nothing is done."""
     groups: int = 25
     """Scenes. Groups 1-7 are the test part of split 1, 8-14 of split 2, 15-21 of split 3."""
-    clips: int = 2
+    clips: int = 3
     """Videos of each scene in each class."""
     seed: int = 1
     """Seed of everything that is drawn."""
@@ -76,7 +76,7 @@ class Scene:
 
 def texture(rng: np.random.Generator, height: int, width: int, contrast: float) -> NDArray[np.uint8]:
     """Smooth noise of several scales, mostly of lightness, around a random colour: (height, width, 3) uint8."""
-    image = np.broadcast_to(rng.uniform(50, 205, 3), (height, width, 3)).astype(np.float32)
+    image = np.broadcast_to(rng.uniform(100, 156, 3), (height, width, 3)).astype(np.float32)
     for cells in (3, 7, 16):
         shape = (cells, cells * width // height + 1)
         coarse = rng.normal(0, contrast, (*shape, 1)) + rng.normal(0, contrast / 3, (*shape, 3))
@@ -88,7 +88,7 @@ def sprite(rng: np.random.Generator, size: int = 160) -> NDArray[np.uint8]:
     """A textured polygon without symmetry, on a transparent square: (size, size, 4) uint8."""
     corners = int(rng.integers(5, 9))
     angles = np.sort((np.arange(corners) + rng.uniform(-0.3, 0.3, corners)) * 2 * np.pi / corners)
-    radii = rng.uniform(0.55, 1.0, corners) * (size / 2 - 2)
+    radii = rng.uniform(0.5, 1.0, corners) * (size / 2 - 2)
     points = size / 2 + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     alpha = np.zeros((size, size), np.uint8)
     cv2.fillPoly(alpha, [points.round().astype(np.int32)], (255,))
@@ -101,8 +101,9 @@ def make_scene(seed: int, group: int) -> Scene:
     return Scene(texture(rng, HEIGHT, WIDTH, 16.0), tuple(sprite(rng) for _ in range(SHAPES_PER_SCENE)))
 
 
-def paste(frame_HWC: NDArray[np.uint8], sprite_HWC: NDArray[np.uint8], x: float, y: float, angle: float,
-          radius: float) -> None:
+def paste(
+    frame_HWC: NDArray[np.uint8], sprite_HWC: NDArray[np.uint8], x: float, y: float, angle: float, radius: float
+) -> None:
     """Draw a sprite centred on (x, y), in place; what leaves the frame on one side comes in on the other."""
     half = int(np.ceil(radius)) + 1
     scale = 2 * radius / sprite_HWC.shape[0]
@@ -116,8 +117,10 @@ def paste(frame_HWC: NDArray[np.uint8], sprite_HWC: NDArray[np.uint8], x: float,
             rows = slice(max(top + shift_y, 0), min(top + shift_y + len(patch), HEIGHT))
             columns = slice(max(left + shift_x, 0), min(left + shift_x + len(patch), WIDTH))
             if rows.start < rows.stop and columns.start < columns.stop:
-                inside = (slice(rows.start - top - shift_y, rows.stop - top - shift_y),
-                          slice(columns.start - left - shift_x, columns.stop - left - shift_x))
+                inside = (
+                    slice(rows.start - top - shift_y, rows.stop - top - shift_y),
+                    slice(columns.start - left - shift_x, columns.stop - left - shift_x),
+                )
                 below = frame_HWC[rows, columns]
                 frame_HWC[rows, columns] = cv2.copyTo(colour[inside], inside_shape[inside], below)
 
@@ -166,6 +169,7 @@ def video_name(class_name: str, group: int, clip: int) -> str:
 
 def write_lists(folder: Path, groups: int, clips: int) -> None:
     """classInd.txt and the three pairs of lists; CR LF, train lines with a label and test lines without, as UCF101."""
+
     def write(name: str, lines: list[str]) -> None:
         (folder / name).write_bytes("".join(line + "\r\n" for line in lines).encode())
 
@@ -185,8 +189,10 @@ def write_lists(folder: Path, groups: int, clips: int) -> None:
 def main(options: Options) -> int:
     least = 3 * GROUPS_PER_TEST_SPLIT
     if options.groups < least or options.clips < 1:
-        raise InputError(f"--groups {options.groups} --clips {options.clips}: the three test lists need {least} groups "
-                         "or more, of one clip or more")
+        raise InputError(
+            f"--groups {options.groups} --clips {options.clips}: the three test lists need {least} groups "
+            "or more, of one clip or more"
+        )
     settings = {"groups": options.groups, "clips": options.clips, "seed": options.seed, "version": 1}
     marker = options.out / "shapes.json"
     files.refuse_other_folder(options.out, marker.name, "the shapes data set")
@@ -201,8 +207,10 @@ def main(options: Options) -> int:
         (building / "split").mkdir()
         write_lists(building / "split", options.groups, options.clips)
         with ProcessPoolExecutor(options.workers or available_cpus()) as pool:
-            jobs = [pool.submit(write_group, building, options.seed, group, options.clips)
-                    for group in range(1, options.groups + 1)]
+            jobs = [
+                pool.submit(write_group, building, options.seed, group, options.clips)
+                for group in range(1, options.groups + 1)
+            ]
             written = sum(job.result() for job in progress(jobs, "scenes"))
         files.write_json(building / marker.name, settings)
     say(f"wrote {written} videos of {len(MOTIONS)} classes to {options.out}")

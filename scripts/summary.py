@@ -1,6 +1,6 @@
 """Print what the four stages left, as one table.
 
-    python scripts/summary.py --frames work/frames --records work/records --run work/runs/mine --report work/runs/mine/report
+python scripts/summary.py --frames work/frames --records work/records --run work/runs/mine --report work/runs/mine/report
 """
 
 from __future__ import annotations
@@ -42,12 +42,18 @@ def main(options: Options) -> int:
     found = files.read_json(options.report / "results.json")
     missing = f", {found['missing_videos']} missing" if found["missing_videos"] else ""
     rows = [
-        ("videos", f"{counts[ledger.OK]} ok, {counts[ledger.FAILED]} failed, {counts[ledger.MISSING]} missing "
-                   f"of {len(entries)} listed"),
+        (
+            "videos",
+            f"{counts[ledger.OK]} ok, {counts[ledger.FAILED]} failed, {counts[ledger.MISSING]} missing "
+            f"of {len(entries)} listed",
+        ),
         ("frames", f"{sum(entry.decoded_frames for entry in entries):,}"),
         ("shards", f"{len(shards)}, {sum(shard.size_bytes for shard in shards) / 2**20:.0f} MiB"),
-        ("training", f"{median(epoch['clips_per_s'] for epoch in epochs):.1f} clips per second, {len(epochs)} epochs, "
-                     f"{sum(epoch['seconds'] for epoch in epochs):.0f} s"),
+        (
+            "training",
+            f"{median(epoch['clips_per_s'] for epoch in epochs):.1f} clips per second, {len(epochs)} epochs, "
+            f"{sum(epoch['seconds'] for epoch in epochs):.0f} s",
+        ),
         ("evaluation", f"{found['clips_per_s']:.1f} clips per second"),
         ("top-1", f"{found['top1']:.1%} of {found['videos']} test videos{missing}"),
         ("top-5", f"{found['top5']:.1%} of {found['videos']} test videos{missing}"),

@@ -10,6 +10,7 @@ PATH=$root/$bin:$PATH
 export PATH
 
 echo "--- ruff";        ruff check .
+echo "--- format";      ruff format --check .
 echo "--- mypy";        mypy
 echo "--- imports";     lint-imports
 echo "--- shellcheck";  shellcheck --shell=sh scripts/*.sh .ci/run

@@ -17,8 +17,9 @@ SHARED = ROOT.parent / "shared"
 sys.path.insert(0, str(ROOT))
 
 
-def make_video(path: Path, frames: int = 20, size: tuple[int, int] = (64, 48), seed: int = 0, codec: str = "mpeg4",
-               fps: int = 25) -> np.ndarray:
+def make_video(
+    path: Path, frames: int = 20, size: tuple[int, int] = (64, 48), seed: int = 0, codec: str = "mpeg4", fps: int = 25
+) -> np.ndarray:
     """Write a video of a bright square wandering over smooth noise; returns its frames (T, H, W, 3) uint8."""
     width, height = size
     rng = np.random.default_rng(seed)
@@ -66,9 +67,13 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Run a command of the project from an empty folder; `run("preprocess/extract_frames.py", "--root", ...)`."""
-    def run_command(command: str, *arguments: object, code: int = 0, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run([sys.executable, str(ROOT / command), *map(str, arguments)], cwd=cwd, capture_output=True,
-                              text=True, check=False)
+
+    def run_command(
+        command: str, *arguments: object, code: int = 0, cwd: Path = tmp_path
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / command), *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
+        )
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
@@ -95,8 +100,11 @@ def ucf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def frames(ucf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its frames, by the real command; not to be changed."""
     out = tmp_path_factory.mktemp("stages") / "frames"
-    subprocess.run([sys.executable, str(ROOT / "preprocess/extract_frames.py"), "--root", str(ucf), "--out", str(out)],
-                   check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, str(ROOT / "preprocess/extract_frames.py"), "--root", str(ucf), "--out", str(out)],
+        check=True,
+        capture_output=True,
+    )
     return out
 
 
@@ -104,8 +112,11 @@ def frames(ucf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def records(frames: Path) -> Path:
     """Its records, by the real command; not to be changed."""
     out = frames.parent / "records"
-    subprocess.run([sys.executable, str(ROOT / "mindrecord/build.py"), "--frames", str(frames), "--out", str(out)],
-                   check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, str(ROOT / "mindrecord/build.py"), "--frames", str(frames), "--out", str(out)],
+        check=True,
+        capture_output=True,
+    )
     return out
 
 

@@ -75,7 +75,9 @@ def restore(path: Path) -> tuple[Meta, nn.Cell]:
     found = {name: parameter.shape for name, parameter in parameters.items()}
     if wanted != found:
         name = next(name for name in [*wanted, *found] if wanted.get(name) != found.get(name))
-        raise InputError(f"{path} does not fit its own network: {name} is {found.get(name, 'absent')}, expected "
-                         f"{wanted.get(name, 'nothing')}")
+        raise InputError(
+            f"{path} does not fit its own network: {name} is {found.get(name, 'absent')}, expected "
+            f"{wanted.get(name, 'nothing')}"
+        )
     ms.load_param_into_net(network, parameters, strict_load=True)
     return meta, network

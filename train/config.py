@@ -12,7 +12,7 @@ import yaml
 
 from preprocess.common.errors import InputError, nearest
 
-OPTIMIZERS = ("sgd",)
+OPTIMIZERS = ("sgd", "adamw")
 CURVES = ("steps", "cosine")
 
 
@@ -64,18 +64,20 @@ class ClipConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Stochastic gradient descent."""
+    """How gradients become updates."""
 
     name: str
-    """sgd."""
+    """sgd, or adamw (arXiv:1711.05101)."""
     momentum: float
-    """Share of the last update that is carried on."""
-    nesterov: bool
-    """Look ahead along the momentum."""
+    """sgd: share of the last update that is carried on; adamw: beta1."""
     weight_decay: float
-    """L2 penalty."""
+    """sgd: factor of the L2 penalty; adamw: share of a weight, times the rate, that each step takes off."""
     decay_norm_and_bias: bool
-    """Whether the penalty also weighs on batch norm's gamma and beta and on biases."""
+    """Whether the decay also weighs on batch norm's gamma and beta and on biases."""
+    nesterov: bool = False
+    """sgd: look ahead along the momentum."""
+    beta2: float = 0.999
+    """adamw: memory of the squared gradients."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +159,10 @@ def check(recipe: Recipe) -> None:
     """Raise InputError, naming the field, on a value out of its range."""
     clip, schedule = recipe.clip, recipe.schedule
     rules = {
-        "epochs, batch_size, clip.frames, clip.stride and clip.size are 1 or more":
-            min(recipe.epochs, recipe.batch_size, clip.frames, clip.stride, clip.size) >= 1,
+        "epochs, batch_size, clip.frames, clip.stride and clip.size are 1 or more": min(
+            recipe.epochs, recipe.batch_size, clip.frames, clip.stride, clip.size
+        )
+        >= 1,
         "clip.crop_scale is two numbers above 0 and at most 1, in order": 0 < clip.crop_scale[0] <= clip.crop_scale[1] <= 1,
         "clip.crop_ratio is two numbers above 0, in order": 0 < clip.crop_ratio[0] <= clip.crop_ratio[1],
         "clip.flip is between 0 and 1": 0 <= clip.flip <= 1,

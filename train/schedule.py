@@ -19,7 +19,7 @@ def learning_rates(schedule: ScheduleConfig, epochs: int, steps_per_epoch: int) 
     step = np.arange(total)
     if schedule.curve == "steps":
         passed = np.searchsorted(np.asarray(schedule.milestones), step // steps_per_epoch, side="right")
-        rates = schedule.learning_rate * schedule.factor**passed.astype(np.float64)
+        rates = schedule.learning_rate * schedule.factor ** passed.astype(np.float64)
     else:
         rates = schedule.learning_rate * (1 + np.cos(np.pi * (step - warmup) / (total - warmup))) / 2
     if warmup:

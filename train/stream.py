@@ -44,8 +44,9 @@ def clip_rng(seed: int, epoch: int, position: int, video: str) -> np.random.Gene
     return np.random.default_rng([seed, epoch, position, zlib.crc32(video.encode())])
 
 
-def training_batches(records: Path, manifest: Manifest, split: str, clip: ClipConfig, batch_size: int,
-                     seed: int) -> ds.Dataset:
+def training_batches(
+    records: Path, manifest: Manifest, split: str, clip: ClipConfig, batch_size: int, seed: int
+) -> ds.Dataset:
     """Batches of the training videos of `split`: clip_NTHWC uint8 and label_N int32.
 
     One clip of each video an epoch, in an order drawn anew each epoch; what does not fill a batch is left for other
@@ -57,12 +58,19 @@ def training_batches(records: Path, manifest: Manifest, split: str, clip: ClipCo
     shards = manifest.shards_of(split, TRAIN)
     rows = sum(shard.rows for shard in shards)
     if rows < batch_size:
-        raise InputError(f"split {split} of {records} has {rows} training videos, a batch is {batch_size}: "
-                         "choose a smaller --batch-size")
+        raise InputError(
+            f"split {split} of {records} has {rows} training videos, a batch is {batch_size}: choose a smaller --batch-size"
+        )
 
-    def sample(class_name: NDArray[np.str_], video_id: NDArray[np.str_], label: NDArray[np.int32],
-               offsets: NDArray[np.int64], jpegs: NDArray[np.bytes_], epoch: NDArray[np.int64],
-               position: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    def sample(
+        class_name: NDArray[np.str_],
+        video_id: NDArray[np.str_],
+        label: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        jpegs: NDArray[np.bytes_],
+        epoch: NDArray[np.int64],
+        position: NDArray[np.int64],
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         rng = clip_rng(seed, int(epoch), int(position), f"{class_name}/{video_id}")
         data = jpegs.view(np.uint8)
         frames = dense_clip(len(offsets) - 1, clip.frames, clip.stride, rng.random())
@@ -71,22 +79,27 @@ def training_batches(records: Path, manifest: Manifest, split: str, clip: ClipCo
 
     ds.config.set_seed(seed)
     columns = ["class_name", "video_id", "label", "offsets", "jpegs"]
-    stream = ds.zip((
-        ds.MindDataset(paths(records, shards), columns_list=columns, shuffle=ds.Shuffle.GLOBAL, num_parallel_workers=1),
-        ds.GeneratorDataset(EpochPositions(rows), ["epoch", "position"], shuffle=False, num_parallel_workers=1),
-    ))
+    stream = ds.zip(
+        (
+            ds.MindDataset(paths(records, shards), columns_list=columns, shuffle=ds.Shuffle.GLOBAL, num_parallel_workers=1),
+            ds.GeneratorDataset(EpochPositions(rows), ["epoch", "position"], shuffle=False, num_parallel_workers=1),
+        )
+    )
     stream = stream.map(sample, [*columns, "epoch", "position"], ["clip", "label"], num_parallel_workers=available_cpus())
     return stream.project(["clip", "label"]).batch(batch_size, drop_remainder=True, num_parallel_workers=1)
 
 
-def whole_videos(records: Path, manifest: Manifest, split: str,
-                clip: ClipConfig) -> Iterator[tuple[str, str, int, NDArray[np.uint8]]]:
+def whole_videos(
+    records: Path, manifest: Manifest, split: str, clip: ClipConfig
+) -> Iterator[tuple[str, str, int, NDArray[np.uint8]]]:
     """The test videos of `split`, one by one: class name, video id, label and windows_WTHWC uint8, centre-cropped.
 
     Each frame is decoded once, however many windows share it.
     """
-    def sample(label: NDArray[np.int32], offsets: NDArray[np.int64],
-               jpegs: NDArray[np.bytes_]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+
+    def sample(
+        label: NDArray[np.int32], offsets: NDArray[np.int64], jpegs: NDArray[np.bytes_]
+    ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         index_WT = windows(len(offsets) - 1, clip.frames, clip.stride)
         wanted, place = np.unique(index_WT, return_inverse=True)
         frames_FHWC = decode_clip(jpegs.view(np.uint8), offsets, wanted, clip.size, None, False)

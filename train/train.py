@@ -1,7 +1,7 @@
 """Shards to a trained network: the third stage.
 
-    python train/train.py --recipe train/recipes/ucf101_r3d50.yaml --records work/records --out work/runs/mine
-    python train/train.py --recipe train/recipes/quick_cpu.yaml --records work/records --epochs 3 --model.depth 18
+python train/train.py --recipe train/recipes/ucf101_r3d50.yaml --records work/records --out work/runs/mine
+python train/train.py --recipe train/recipes/quick_cpu.yaml --records work/records --epochs 3 --model.depth 18
 """
 
 from __future__ import annotations
@@ -80,8 +80,10 @@ def main(options: Options) -> int:
     write_provenance(folder, options, packed, device)
     devices.work_in(folder)
     steps = batches.get_dataset_size()
-    say(f"{len(packed.class_names)} classes, {steps} steps of {recipe.batch_size} clips an epoch, {recipe.epochs} epochs, "
-        f"{sum(p.size for p in network.trainable_params()):,} parameters")
+    say(
+        f"{len(packed.class_names)} classes, {steps} steps of {recipe.batch_size} clips an epoch, {recipe.epochs} epochs, "
+        f"{sum(p.size for p in network.trainable_params()):,} parameters"
+    )
 
     def save_last(epoch: int) -> None:
         meta = checkpoint.Meta(recipe.model, recipe.clip, packed.dataset, options.split, packed.class_names, epoch)
@@ -98,23 +100,29 @@ def write_provenance(folder: Path, options: Options, packed: Manifest, device: s
     """Write config.yaml, the resolved recipe, and provenance.json: what ran on what, to run it again."""
     files.write_text(folder / CONFIG, yaml.safe_dump(plain(asdict(options.settings)), sort_keys=False, allow_unicode=True))
     root = Path(__file__).resolve().parents[1]
-    commit = subprocess.run(["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"], capture_output=True,
-                            text=True, check=False)
-    files.write_json(folder / "provenance.json", {
-        "command": sys.argv,
-        "recipe": str(options.recipe),
-        "records": str(options.records.resolve()),
-        "records_sha256": files.sha256(options.records.resolve() / manifest.FILE_NAME),
-        "dataset": packed.dataset,
-        "split": options.split,
-        "device": device,
-        "machine": platform.platform(),
-        "git_commit": commit.stdout.strip() or None,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in ("mindspore", "numpy", "opencv-python-headless",
-                                                                         "simplejpeg")},
-    })
+    commit = subprocess.run(
+        ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"], capture_output=True, text=True, check=False
+    )
+    files.write_json(
+        folder / "provenance.json",
+        {
+            "command": sys.argv,
+            "recipe": str(options.recipe),
+            "records": str(options.records.resolve()),
+            "records_sha256": files.sha256(options.records.resolve() / manifest.FILE_NAME),
+            "dataset": packed.dataset,
+            "split": options.split,
+            "device": device,
+            "machine": platform.platform(),
+            "git_commit": commit.stdout.strip() or None,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "python": platform.python_version(),
+            "versions": {
+                name: importlib.metadata.version(name)
+                for name in ("mindspore", "numpy", "opencv-python-headless", "simplejpeg")
+            },
+        },
+    )
 
 
 def plain(value: object) -> object:

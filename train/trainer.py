@@ -30,14 +30,19 @@ def new_network(recipe: Recipe, num_classes: int) -> nn.Cell:
 
 
 def make_optimizer(network: nn.Cell, config: OptimizerConfig, rates: NDArray[Any]) -> nn.Optimizer:
-    """SGD over all trainable parameters; batch norm's and biases' are spared the weight decay unless the recipe says."""
+    """The recipe's optimiser over all trainable parameters, one learning rate a step.
+
+    Batch norm's parameters and biases are spared the weight decay unless the recipe says otherwise.
+    """
     weights: list[ms.Parameter] = []
     others: list[ms.Parameter] = []
     for parameter in network.trainable_params():
         (weights if parameter.ndim > 1 or config.decay_norm_and_bias else others).append(parameter)
     groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return nn.SGD([group for group in groups if group["params"]], learning_rate=ms.Tensor(rates),
-                  momentum=config.momentum, nesterov=config.nesterov)
+    groups = [group for group in groups if group["params"]]
+    if config.name == "adamw":
+        return nn.AdamWeightDecay(groups, learning_rate=ms.Tensor(rates), beta1=config.momentum, beta2=config.beta2)
+    return nn.SGD(groups, learning_rate=ms.Tensor(rates), momentum=config.momentum, nesterov=config.nesterov)
 
 
 class Recorder(ms.Callback):
@@ -70,8 +75,10 @@ class Recorder(ms.Callback):
         loss = float(arguments.net_outputs.asnumpy())
         if not math.isfinite(loss):
             step = int(arguments.cur_step_num)
-            raise InputError(f"the loss is {loss} at step {step}, learning rate {self.rates[step - 1]:.3g}: "
-                             "lower schedule.learning_rate or lengthen schedule.warmup_epochs")
+            raise InputError(
+                f"the loss is {loss} at step {step}, learning rate {self.rates[step - 1]:.3g}: "
+                "lower schedule.learning_rate or lengthen schedule.warmup_epochs"
+            )
         self.losses.append(loss)
         self.idle_since = time.monotonic()
 
@@ -82,29 +89,38 @@ class Recorder(ms.Callback):
         clips_per_s = steps_per_epoch * self.recipe.batch_size / seconds
         epoch, rate = int(arguments.cur_epoch_num), float(self.rates[int(arguments.cur_step_num) - 1])
         loss = sum(self.losses) / len(self.losses)
-        line = {"epoch": epoch, "step": int(arguments.cur_step_num), "loss": round(loss, 6), "learning_rate": rate,
-                "seconds": round(seconds, 3), "clips_per_s": round(clips_per_s, 2),
-                "data_wait": round(self.waited_s / seconds, 4)}
+        line = {
+            "epoch": epoch,
+            "step": int(arguments.cur_step_num),
+            "loss": round(loss, 6),
+            "learning_rate": rate,
+            "seconds": round(seconds, 3),
+            "clips_per_s": round(clips_per_s, 2),
+            "data_wait": round(self.waited_s / seconds, 4),
+        }
         self.metrics.write(json.dumps(line) + "\n")
         self.metrics.flush()
-        say(f"epoch {epoch}/{self.recipe.epochs}  loss {loss:.3f}  rate {rate:.2g}  {clips_per_s:.1f} clips/s  "
-            f"data wait {self.waited_s / seconds:.0%}")
+        say(
+            f"epoch {epoch}/{self.recipe.epochs}  loss {loss:.3f}  rate {rate:.2g}  {clips_per_s:.1f} clips/s  "
+            f"data wait {self.waited_s / seconds:.0%}"
+        )
         self.at_epoch_end(epoch)
 
     def on_train_end(self, run_context: Any) -> None:
         self.metrics.close()
 
 
-def train(network: nn.Cell, recipe: Recipe, batches: ds.Dataset, folder: Path,
-          at_epoch_end: Callable[[int], None]) -> None:
+def train(network: nn.Cell, recipe: Recipe, batches: ds.Dataset, folder: Path, at_epoch_end: Callable[[int], None]) -> None:
     """Train `network` by the recipe on `batches` of clip_NTHWC and label_N, writing metrics into `folder`.
 
     The loss is the mean over the batch of softmax cross-entropy with label smoothing (arXiv:1512.00567, section 7).
     Raises InputError when the loss stops being finite.
     """
     rates = learning_rates(recipe.schedule, recipe.epochs, batches.get_dataset_size())
-    model = ms.Model(FromBytes(network, recipe.clip.mean, recipe.clip.std),
-                     loss_fn=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
-                     optimizer=make_optimizer(network, recipe.optimizer, rates))
+    model = ms.Model(
+        FromBytes(network, recipe.clip.mean, recipe.clip.std),
+        loss_fn=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
+        optimizer=make_optimizer(network, recipe.optimizer, rates),
+    )
     # on the CPU MindSpore falls back to feeding step by step
     model.train(recipe.epochs, batches, callbacks=[Recorder(folder, recipe, rates, at_epoch_end)], dataset_sink_mode=True)

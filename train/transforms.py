@@ -27,8 +27,9 @@ class Box:
     width: int
 
 
-def random_resized_crop(height: int, width: int, scale: Sequence[float], ratio: Sequence[float],
-                        rng: np.random.Generator) -> Box:
+def random_resized_crop(
+    height: int, width: int, scale: Sequence[float], ratio: Sequence[float], rng: np.random.Generator
+) -> Box:
     """A box of an area drawn uniformly from `scale` x the frame's, and an aspect ratio drawn log-uniformly from `ratio`.
 
     "Inception-style" cropping (arXiv:1409.4842, section 6; the paper uses scale [0.25, 1], ratio [3/4, 4/3]). When ten
@@ -39,8 +40,9 @@ def random_resized_crop(height: int, width: int, scale: Sequence[float], ratio: 
         aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
         box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < box_width <= width and 0 < box_height <= height:
-            return Box(int(rng.integers(height - box_height + 1)), int(rng.integers(width - box_width + 1)),
-                       box_height, box_width)
+            return Box(
+                int(rng.integers(height - box_height + 1)), int(rng.integers(width - box_width + 1)), box_height, box_width
+            )
     aspect = min(max(width / height, ratio[0]), ratio[1])
     box_width, box_height = min(width, max(round(height * aspect), 1)), min(height, max(round(width / aspect), 1))
     return Box((height - box_height) // 2, (width - box_width) // 2, box_height, box_width)

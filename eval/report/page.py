@@ -19,18 +19,29 @@ CURVES = "curves.svg"  # the run folder's, beside the checkpoint
 
 def render(results: dict[str, Any], per_class: pd.DataFrame, per_video: pd.DataFrame) -> str:
     """The page as text. Every name in it is escaped: a class called `<script>` stays text."""
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["percent"] = lambda share: f"{share:.1%}"
     confusion_KK = np.asarray(results["confusion"])
     names = results["class_names"]
-    pairs = [(names[i], names[j], count, int(confusion_KK[i].sum()))
-             for i, j, count in most_confused(confusion_KK, PAIRS_SHOWN)]
+    pairs = [
+        (names[i], names[j], count, int(confusion_KK[i].sum())) for i, j, count in most_confused(confusion_KK, PAIRS_SHOWN)
+    ]
     tested = per_class[per_class["videos"] > 0].sort_values(["accuracy", "class"])
     mistakes = per_video[~per_video["hit"]].sort_values("score", ascending=False).head(PAIRS_SHOWN)
     return environment.get_template("page.html").render(
-        r=results, pairs=pairs, matrix=matrix(confusion_KK, names), tested=tested.to_dict("records"),
-        mistakes=mistakes.to_dict("records"), curves=curves(Path(results["checkpoint"]).parent))
+        r=results,
+        pairs=pairs,
+        matrix=matrix(confusion_KK, names),
+        tested=tested.to_dict("records"),
+        mistakes=mistakes.to_dict("records"),
+        curves=curves(Path(results["checkpoint"]).parent),
+    )
 
 
 def matrix(confusion_KK: np.ndarray[Any, Any], names: list[str]) -> dict[str, Any]:
@@ -38,8 +49,10 @@ def matrix(confusion_KK: np.ndarray[Any, Any], names: list[str]) -> dict[str, An
     shown = [i for i in range(len(names)) if confusion_KK[i].any() or confusion_KK[:, i].any()]
     part = confusion_KK[np.ix_(shown, shown)]
     share = part / np.maximum(part.sum(axis=1, keepdims=True), 1)
-    cells = [{"row": int(i), "column": int(j), "count": int(part[i, j]), "share": float(share[i, j])}
-             for i, j in zip(*part.nonzero(), strict=True)]
+    cells = [
+        {"row": int(i), "column": int(j), "count": int(part[i, j]), "share": float(share[i, j])}
+        for i, j in zip(*part.nonzero(), strict=True)
+    ]
     side = 34 if len(shown) <= LABELLED_CLASSES else 9
     return {"names": [names[i] for i in shown], "cells": cells, "side": side, "labelled": len(shown) <= LABELLED_CLASSES}
 

@@ -41,27 +41,41 @@ class Evaluation:
         f = self.figures
         low, high = wilson_interval(f.top1, f.videos)
         absent = f"; {self.missing} listed videos are missing and not counted" if self.missing else ""
+        tested = " with test videos" if f.classes < len(self.class_names) else ""
         return [
             f"top-1 {f.top1:.1%} of {f.videos} videos (95 % interval {low:.1%} to {high:.1%}){absent}",
             f"top-5 {f.top5:.1%} of {f.videos} videos",
             f"one clip alone {f.clip_top1:.1%} of {f.clips} clips",
-            f"mean over classes {f.mean_class_accuracy:.1%} of {f.classes} classes with test videos",
+            f"mean over classes {f.mean_class_accuracy:.1%} of {f.classes} classes{tested}",
         ]
 
     def as_json(self) -> dict[str, Any]:
         """What results.json holds."""
         f = self.figures
         return {
-            "schema": SCHEMA, "top1": f.top1, "top5": f.top5, "videos": f.videos, "missing_videos": self.missing,
-            "top1_interval95": wilson_interval(f.top1, f.videos), "clip_top1": f.clip_top1, "clips": f.clips,
-            "mean_class_accuracy": f.mean_class_accuracy, "classes_with_videos": f.classes,
-            "dataset": self.dataset, "split": self.split, "class_names": list(self.class_names),
-            "confusion": f.confusion_KK.tolist(), "seconds": round(self.seconds, 3),
+            "schema": SCHEMA,
+            "top1": f.top1,
+            "top5": f.top5,
+            "videos": f.videos,
+            "missing_videos": self.missing,
+            "top1_interval95": wilson_interval(f.top1, f.videos),
+            "clip_top1": f.clip_top1,
+            "clips": f.clips,
+            "mean_class_accuracy": f.mean_class_accuracy,
+            "classes_with_videos": f.classes,
+            "dataset": self.dataset,
+            "split": self.split,
+            "class_names": list(self.class_names),
+            "confusion": f.confusion_KK.tolist(),
+            "seconds": round(self.seconds, 3),
             "clips_per_s": round(f.clips / self.seconds, 2),
             "protocol": f"windows of {self.meta.clip.frames} frames, {self.meta.clip.stride} apart, without overlap, the "
-                        f"last looped; centre crop at {self.meta.clip.size}; softmax averaged over a video's windows",
-            "checkpoint": str(self.checkpoint), "checkpoint_sha256": self.checkpoint_sha256,
-            "trained": asdict(self.meta), "records": str(self.records), "records_sha256": self.records_sha256,
+            f"last looped; centre crop at {self.meta.clip.size}; softmax averaged over a video's windows",
+            "checkpoint": str(self.checkpoint),
+            "checkpoint_sha256": self.checkpoint_sha256,
+            "trained": asdict(self.meta),
+            "records": str(self.records),
+            "records_sha256": self.records_sha256,
             "evaluated": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
 
@@ -73,20 +87,36 @@ def per_class_table(evaluation: Evaluation) -> pd.DataFrame:
     for label, name in enumerate(evaluation.class_names):
         mistakes = confusion_KK[label].copy()
         mistakes[label] = 0
-        rows.append({"label": label, "class": name, "videos": int(confusion_KK[label].sum()),
-                     "hits": int(confusion_KK[label, label]), "accuracy": evaluation.figures.per_class_K[label],
-                     "mostly_taken_for": evaluation.class_names[mistakes.argmax()] if mistakes.any() else ""})
+        rows.append(
+            {
+                "label": label,
+                "class": name,
+                "videos": int(confusion_KK[label].sum()),
+                "hits": int(confusion_KK[label, label]),
+                "accuracy": evaluation.figures.per_class_K[label],
+                "mostly_taken_for": evaluation.class_names[mistakes.argmax()] if mistakes.any() else "",
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def per_video_table(evaluation: Evaluation) -> pd.DataFrame:
     """One row a video: its class, the predicted one with its score, its own class's score, its windows."""
     names = evaluation.class_names
-    return pd.DataFrame([{
-        "class": names[video.label], "video_id": video.video_id, "predicted": names[video.score_K.argmax()],
-        "hit": bool(video.score_K.argmax() == video.label), "score": round(float(video.score_K.max()), 6),
-        "score_of_class": round(float(video.score_K[video.label]), 6), "clips": video.clips,
-    } for video in evaluation.scores])
+    return pd.DataFrame(
+        [
+            {
+                "class": names[video.label],
+                "video_id": video.video_id,
+                "predicted": names[video.score_K.argmax()],
+                "hit": bool(video.score_K.argmax() == video.label),
+                "score": round(float(video.score_K.max()), 6),
+                "score_of_class": round(float(video.score_K[video.label]), 6),
+                "clips": video.clips,
+            }
+            for video in evaluation.scores
+        ]
+    )
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> None:

@@ -19,8 +19,7 @@ def read_catalog(dataset: str, root: Path) -> Catalog:
         InputError: the name is unknown, a folder or list is missing, empty or contradicts itself.
     """
     if dataset not in READERS:
-        raise InputError(f"--dataset {dataset} is not known{nearest(dataset, READERS)} "
-                         f"The data sets: {', '.join(READERS)}")
+        raise InputError(f"--dataset {dataset} is not known{nearest(dataset, READERS)} The data sets: {', '.join(READERS)}")
     if not root.is_dir():
         raise InputError(f"{root} does not exist: put the data set there (video/ and split/ inside) or name it with --root")
     if not (root / "video").is_dir():

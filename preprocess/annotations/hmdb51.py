@@ -36,6 +36,8 @@ def read(root: Path) -> Catalog:
                 if flag not in ("0", "1", "2"):
                     raise InputError(f"{path}, line {line}: flag {flag!r} of {video} should be 0, 1 or 2")
                 flags.setdefault(video, [UNUSED] * split_count)[index] = int(flag)
-        videos += [Video(class_name, PurePosixPath(video).stem, label, f"{class_name}/{video}", tuple(values))
-                   for video, values in sorted(flags.items())]
+        videos += [
+            Video(class_name, PurePosixPath(video).stem, label, f"{class_name}/{video}", tuple(values))
+            for video, values in sorted(flags.items())
+        ]
     return Catalog("hmdb51", class_names, tuple(str(i + 1) for i in range(split_count)), tuple(videos))

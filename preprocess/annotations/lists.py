@@ -16,8 +16,18 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     Words that a line lacks are empty texts. Raises InputError when the file is missing, empty, or has longer lines.
     """
     try:
-        table = pd.read_csv(path, sep=r"\s+", header=None, names=columns, index_col=False, dtype=str,
-                            quoting=csv.QUOTE_NONE, keep_default_na=False, na_values=[], on_bad_lines="error")
+        table = pd.read_csv(
+            path,
+            sep=r"\s+",
+            header=None,
+            names=columns,
+            index_col=False,
+            dtype=str,
+            quoting=csv.QUOTE_NONE,
+            keep_default_na=False,
+            na_values=[],
+            on_bad_lines="error",
+        )
     except FileNotFoundError:
         raise InputError(f"{path} is missing: the official lists belong into {path.parent}") from None
     except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError) as error:

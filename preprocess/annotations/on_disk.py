@@ -22,10 +22,13 @@ class Matched:
 
 def list_videos(folder: Path) -> list[str]:
     """The files `<Class>/<name>` under `folder` that have a video's suffix, sorted, hidden ones left out."""
-    return sorted(f"{class_folder.name}/{path.name}"
-                  for class_folder in folder.iterdir() if class_folder.is_dir() and not class_folder.name.startswith(".")
-                  for path in class_folder.iterdir()
-                  if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file())
+    return sorted(
+        f"{class_folder.name}/{path.name}"
+        for class_folder in folder.iterdir()
+        if class_folder.is_dir() and not class_folder.name.startswith(".")
+        for path in class_folder.iterdir()
+        if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
 
 
 def match(catalog: Catalog, folder: Path) -> Matched:

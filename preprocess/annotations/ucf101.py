@@ -33,8 +33,15 @@ def read(root: Path) -> Catalog:
     for video, by_split in flags.items():
         path_in_video = PurePosixPath(video)
         label_index = labels[path_in_video.parent.name.casefold()]
-        videos.append(Video(class_names[label_index], path_in_video.stem, label_index, video,
-                            tuple(by_split.get(i, UNUSED) for i in range(len(splits)))))
+        videos.append(
+            Video(
+                class_names[label_index],
+                path_in_video.stem,
+                label_index,
+                video,
+                tuple(by_split.get(i, UNUSED) for i in range(len(splits))),
+            )
+        )
     return Catalog("ucf101", class_names, tuple(splits), tuple(sorted(videos, key=lambda v: (v.label, v.video_id))))
 
 

@@ -46,8 +46,9 @@ def one_line(box: str) -> str:
     return f"{said}. --help lists the options"
 
 
-def run(main: Callable[[OptionsT], int], options_type: type[OptionsT],
-        parser: Callable[[list[str]], OptionsT] | None = None) -> NoReturn:
+def run(
+    main: Callable[[OptionsT], int], options_type: type[OptionsT], parser: Callable[[list[str]], OptionsT] | None = None
+) -> NoReturn:
     """Parse, call `main`, exit with its code: 2 and one line on a user's mistake or a full disk, 130 on Ctrl-C.
 
     A bug keeps its traceback. `parser` stands in for `parse` where the options need more than their type.
@@ -61,8 +62,10 @@ def run(main: Callable[[OptionsT], int], options_type: type[OptionsT],
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
-        fail(f"{error.filename or 'the output'}: {error.strerror}: make room or choose another --out; "
-             "what was finished is kept, run again to go on")
+        fail(
+            f"{error.filename or 'the output'}: {error.strerror}: make room or choose another --out; "
+            "what was finished is kept, run again to go on"
+        )
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

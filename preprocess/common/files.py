@@ -106,8 +106,10 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             stream.seek(0)
-            raise InputError(f"{folder} is being written by {stream.read().strip() or 'another process'}: "
-                             "wait for it or choose another --out") from None
+            raise InputError(
+                f"{folder} is being written by {stream.read().strip() or 'another process'}: "
+                "wait for it or choose another --out"
+            ) from None
         stream.truncate(0)
         stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         stream.flush()

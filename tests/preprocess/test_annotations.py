@@ -20,8 +20,10 @@ def root(tmp_path: Path) -> Path:
     """Lists with UCF101's traps: CR LF, order ignoring case, a folder spelled unlike its files."""
     (tmp_path / "video").mkdir()
     write(tmp_path / "split/classInd.txt", "1 Hammering\r\n2 HammerThrow\r\n3 HandstandPushups\r\n")
-    write(tmp_path / "split/trainlist01.txt", "HammerThrow/v_HammerThrow_g08_c01.avi 2\r\n"
-                                              "HandstandPushups/v_HandStandPushups_g08_c01.avi 3\r\n")
+    write(
+        tmp_path / "split/trainlist01.txt",
+        "HammerThrow/v_HammerThrow_g08_c01.avi 2\r\nHandstandPushups/v_HandStandPushups_g08_c01.avi 3\r\n",
+    )
     write(tmp_path / "split/testlist01.txt", "Hammering/v_Hammering_g01_c01.avi\r\n")
     return tmp_path
 
@@ -49,18 +51,23 @@ def test_a_video_that_a_split_leaves_out_is_unused_there(root: Path) -> None:
     catalog = read_catalog("ucf101", root)
     assert catalog.splits == ("1", "2")
     assert {v.video_id: v.flags for v in catalog.videos} == {
-        "v_Hammering_g01_c01": (TEST, TRAIN), "v_HammerThrow_g08_c01": (TRAIN, TEST),
-        "v_HandStandPushups_g08_c01": (TRAIN, UNUSED)}
+        "v_Hammering_g01_c01": (TEST, TRAIN),
+        "v_HammerThrow_g08_c01": (TRAIN, TEST),
+        "v_HandStandPushups_g08_c01": (TRAIN, UNUSED),
+    }
 
 
-@pytest.mark.parametrize(("file", "text", "says"), [
-    ("trainlist01.txt", "", "trainlist01.txt is empty"),
-    ("trainlist01.txt", "Hammering/v_x_g01_c01.avi 2\n", "label 2 is not the number of Hammering"),
-    ("trainlist01.txt", "Juggling/v_x_g01_c01.avi 2\n", "line 1: 'Juggling/v_x_g01_c01.avi' is not Class/name.avi"),
-    ("testlist01.txt", "HammerThrow/v_HammerThrow_g08_c01.avi\n", "is in the train list of the same split"),
-    ("classInd.txt", "1 Hammering\n3 HammerThrow\n", "should number the classes 1, 2, 3"),
-    ("testlist01.txt", "a b c d\n", "is not a list of video label"),
-])
+@pytest.mark.parametrize(
+    ("file", "text", "says"),
+    [
+        ("trainlist01.txt", "", "trainlist01.txt is empty"),
+        ("trainlist01.txt", "Hammering/v_x_g01_c01.avi 2\n", "label 2 is not the number of Hammering"),
+        ("trainlist01.txt", "Juggling/v_x_g01_c01.avi 2\n", "line 1: 'Juggling/v_x_g01_c01.avi' is not Class/name.avi"),
+        ("testlist01.txt", "HammerThrow/v_HammerThrow_g08_c01.avi\n", "is in the train list of the same split"),
+        ("classInd.txt", "1 Hammering\n3 HammerThrow\n", "should number the classes 1, 2, 3"),
+        ("testlist01.txt", "a b c d\n", "is not a list of video label"),
+    ],
+)
 def test_ucf101_lists_that_contradict_themselves_are_refused_by_name(root: Path, file: str, text: str, says: str) -> None:
     write(root / "split" / file, text)
     with pytest.raises(InputError, match=says) as raised:
@@ -77,7 +84,9 @@ def test_hmdb51_reads_flags_of_names_full_of_signs(tmp_path: Path) -> None:
     catalog = read_catalog("hmdb51", tmp_path)
     assert catalog.class_names == ("climb", "climb_stairs")
     assert [(v.path, v.label, v.flags) for v in catalog.videos] == [
-        (f"climb/{name}", 0, (1, 2, 0)), ("climb_stairs/other.avi", 1, (1, 2, 0))]
+        (f"climb/{name}", 0, (1, 2, 0)),
+        ("climb_stairs/other.avi", 1, (1, 2, 0)),
+    ]
 
 
 @pytest.mark.parametrize(("text", "says"), [("a.avi 3 \n", "flag '3' of a.avi should be 0, 1 or 2"), ("", "is empty")])

@@ -10,12 +10,20 @@ from conftest import make_video
 from preprocess.decode import DecodeError, open_video, target_size
 
 
-@pytest.mark.parametrize(("width", "height", "short_side", "expected"), [
-    (320, 240, 240, (320, 240)), (320, 240, 128, (171, 128)), (240, 320, 128, (128, 171)), (560, 240, 0, (560, 240)),
-    (100, 80, 240, (100, 80)), (1000, 3, 2, (667, 2)),
-])
-def test_target_size_scales_the_short_side_and_never_enlarges(width: int, height: int, short_side: int,
-                                                              expected: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("width", "height", "short_side", "expected"),
+    [
+        (320, 240, 240, (320, 240)),
+        (320, 240, 128, (171, 128)),
+        (240, 320, 128, (128, 171)),
+        (560, 240, 0, (560, 240)),
+        (100, 80, 240, (100, 80)),
+        (1000, 3, 2, (667, 2)),
+    ],
+)
+def test_target_size_scales_the_short_side_and_never_enlarges(
+    width: int, height: int, short_side: int, expected: tuple[int, int]
+) -> None:
     assert target_size(width, height, short_side) == expected
 
 
@@ -37,7 +45,7 @@ def test_a_cut_avi_is_refused_although_its_decoder_sees_nothing(tmp_path: Path) 
     (tmp_path / "cut.avi").write_bytes(whole[: len(whole) // 2])
     with av.open(str(tmp_path / "cut.avi")) as container:  # PyAV alone ends quietly, short
         assert 0 < sum(1 for _ in container.decode(video=0)) < 40
-    with pytest.raises(DecodeError, match="cut short: its header counts on [0-9]+ bytes more"):
+    with pytest.raises(DecodeError, match=r"cut short: its header counts on [0-9]+ bytes more"):
         open_video(tmp_path / "cut.avi", 0)
 
 
@@ -57,7 +65,13 @@ def test_odd_real_files_decode_or_say_why(shared: Path) -> None:
         except DecodeError as error:
             found[path.name] = str(error)[:24]
     assert found == {
-        "b.mp4": (79, (528, 704)), "corrupted.mp4": "decoding broke off after", "dummy_video.avi": "cannot be opened: Invali",
-        "fp.avi": (12, (240, 320)), "goldeneye-vfr-drop3.mp4": (160, (544, 1280)), "h264_10bits.mp4": (30, (200, 200)),
-        "test.avi": (55, (240, 320)), "unordered.mov": (4, (50, 50)), "video_90.mov": (3, (568, 320)),
+        "b.mp4": (79, (528, 704)),
+        "corrupted.mp4": "decoding broke off after",
+        "dummy_video.avi": "cannot be opened: Invali",
+        "fp.avi": (12, (240, 320)),
+        "goldeneye-vfr-drop3.mp4": (160, (544, 1280)),
+        "h264_10bits.mp4": (30, (200, 200)),
+        "test.avi": (55, (240, 320)),
+        "unordered.mov": (4, (50, 50)),
+        "video_90.mov": (3, (568, 320)),
     }

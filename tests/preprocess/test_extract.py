@@ -19,8 +19,11 @@ COMMAND = "preprocess/extract_frames.py"
 
 def tree(folder: Path) -> dict[str, str]:
     """Every file below a folder with the hash of its bytes."""
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
-            for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
 
 
 def test_frames_are_numbered_from_one_and_the_ledger_counts_them(frames: Path) -> None:
@@ -60,7 +63,7 @@ def test_a_run_after_a_kill_gives_the_bytes_of_an_undisturbed_one(frames: Path, 
     (out / video["class_name"] / f".{video['video_id']}.partial").mkdir()  # and in the middle of the sixth video
     run(COMMAND, "--root", ucf, "--out", out)
     assert tree(out) == tree(frames)
-    assert not [p for p in out.rglob(".*")]
+    assert not list(out.rglob(".*"))
 
 
 def test_a_changed_source_is_extracted_again(tmp_path: Path, run: Run) -> None:
@@ -101,16 +104,21 @@ def test_names_full_of_signs_and_metadata_that_is_not_utf8_are_no_obstacle(tmp_p
     assert len(list((tmp_path / "f/Été" / name).iterdir())) == 5
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    (("--root", "nowhere"), "nowhere does not exist: put the data set there"),
-    (("--dataset", "ucf11"), "--dataset ucf11 is not known; did you mean ucf101?"),
-    (("--quality", "0"), "--quality 0 is not between 1 and 100"),
-    (("--max-failures", "few"), "--max-failures few is neither a count nor a percentage"),
-    (("--qualty", "3"), "Unrecognized options: --qualty"),
-    (("--workers", "x"), "--workers"),
-    ((), "data/UCF101 does not exist"),
-])
-def test_a_users_mistake_gets_one_line_and_exit_code_2(arguments: tuple[str, ...], says: str, tmp_path: Path, run: Run) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--root", "nowhere"), "nowhere does not exist: put the data set there"),
+        (("--dataset", "ucf11"), "--dataset ucf11 is not known; did you mean ucf101?"),
+        (("--quality", "0"), "--quality 0 is not between 1 and 100"),
+        (("--max-failures", "few"), "--max-failures few is neither a count nor a percentage"),
+        (("--qualty", "3"), "Unrecognized options: --qualty"),
+        (("--workers", "x"), "--workers"),
+        ((), "data/UCF101 does not exist"),
+    ],
+)
+def test_a_users_mistake_gets_one_line_and_exit_code_2(
+    arguments: tuple[str, ...], says: str, tmp_path: Path, run: Run
+) -> None:
     assert says in error_line(run(COMMAND, *arguments, code=2))
     assert list(tmp_path.iterdir()) == []
 
@@ -137,8 +145,11 @@ def test_an_empty_split_is_named(tmp_path: Path, run: Run) -> None:
 
 
 def test_a_second_writer_is_refused_with_the_first_ones_process(tmp_path: Path) -> None:
-    with files.locked(tmp_path / "f"), pytest.raises(InputError, match="is being written by process [0-9]+ on "), \
-            files.locked(tmp_path / "f"):
+    with (
+        files.locked(tmp_path / "f"),
+        pytest.raises(InputError, match=r"is being written by process [0-9]+ on "),
+        files.locked(tmp_path / "f"),
+    ):
         pass
 
 

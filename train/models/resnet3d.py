@@ -27,8 +27,9 @@ STAGE_CHANNELS = (64, 128, 256, 512)
 BOTTLENECK_EXPANSION = 4
 
 
-def conv3d(channels_in: int, channels_out: int, kernel: int | tuple[int, int, int],
-           stride: int | tuple[int, int, int] = 1) -> nn.Conv3d:
+def conv3d(
+    channels_in: int, channels_out: int, kernel: int | tuple[int, int, int], stride: int | tuple[int, int, int] = 1
+) -> nn.Conv3d:
     """A convolution without bias, padded by half its kernel, He-normal by fan-out (arXiv:1502.01852, eq. 14)."""
     size = (kernel,) * 3 if isinstance(kernel, int) else kernel
     padding = tuple(p for k in size for p in (k // 2, k // 2))
@@ -76,7 +77,8 @@ class Block(nn.Cell):
                 self.downsample = ShortcutA(channels_out - channels_in, stride)
             else:
                 self.downsample = nn.SequentialCell(
-                    [conv3d(channels_in, channels_out, 1, stride), nn.BatchNorm3d(channels_out)])
+                    [conv3d(channels_in, channels_out, 1, stride), nn.BatchNorm3d(channels_out)]
+                )
 
     def construct(self, x_NCTHW: Tensor) -> Tensor:
         y_NCTHW = self.relu(self.bn1(self.conv1(x_NCTHW)))
@@ -95,8 +97,16 @@ class ResNet3D(nn.Cell):
     (channels times 4 with bottlenecks), then the mean over T, H, W and one dense layer (arXiv:2004.04968, table 2).
     """
 
-    def __init__(self, depth: int, num_classes: int, widen_factor: float, shortcut_type: str, conv1_t_size: int,
-                 conv1_t_stride: int, no_max_pool: bool) -> None:
+    def __init__(
+        self,
+        depth: int,
+        num_classes: int,
+        widen_factor: float,
+        shortcut_type: str,
+        conv1_t_size: int,
+        conv1_t_stride: int,
+        no_max_pool: bool,
+    ) -> None:
         super().__init__()
         bottleneck, blocks = DEPTHS[depth]
         channels = [int(c * widen_factor) for c in STAGE_CHANNELS]
@@ -126,8 +136,15 @@ class ResNet3D(nn.Cell):
         return self.fc(x_NCTHW.mean((2, 3, 4)))
 
 
-def resnet3d(num_classes: int, depth: int = 50, widen_factor: float = 1.0, shortcut_type: str = "B",
-             conv1_t_size: int = 7, conv1_t_stride: int = 1, no_max_pool: bool = False) -> ResNet3D:
+def resnet3d(
+    num_classes: int,
+    depth: int = 50,
+    widen_factor: float = 1.0,
+    shortcut_type: str = "B",
+    conv1_t_size: int = 7,
+    conv1_t_stride: int = 1,
+    no_max_pool: bool = False,
+) -> ResNet3D:
     """ResNet3D of arXiv:2004.04968.
 
     Args:

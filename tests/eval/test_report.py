@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import csv
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+
+from eval.metrics import figures
+from eval.report.results import Evaluation, write_report
+from eval.scoring import VideoScore
+from train.checkpoint import Meta
+from train.config import ClipConfig, ModelConfig
+
+NASTY = '<script>alert("x")</script> & co'
+
+
+def evaluation(folder: Path, classes: tuple[str, ...] = ("Alpha", NASTY, "Unseen"), missing: int = 2) -> Evaluation:
+    rng = np.random.default_rng(0)
+    scores = []
+    for i in range(20):
+        score = rng.dirichlet(np.ones(len(classes)))
+        scores.append(VideoScore(classes[i % 2], f"v<{i}>", i % 2, score, 3, int(score.argmax() == i % 2) * 3))
+    meta = Meta(
+        ModelConfig("resnet3d", depth=10),
+        ClipConfig(16, 1, 56, (0.5, 1.0), (0.75, 1.3), 0.0, (0.4,) * 3, (0.2,) * 3),
+        "ucf101",
+        "1",
+        classes,
+        5,
+    )
+    found = figures(
+        np.stack([v.score_K for v in scores]), np.array([v.label for v in scores]), sum(v.clip_hits for v in scores), 60
+    )
+    return Evaluation(
+        found,
+        tuple(scores),
+        classes,
+        "ucf101",
+        "1",
+        missing,
+        meta,
+        folder / "last.ckpt",
+        "0" * 64,
+        folder / "records",
+        "1" * 64,
+        2.0,
+    )
+
+
+class Page(HTMLParser):
+    """Collects the page's tags, the addresses it refers to, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_results_json_has_the_figures_with_their_denominators(tmp_path: Path) -> None:
+    done = evaluation(tmp_path)
+    write_report(done, tmp_path / "report")
+    found = json.loads((tmp_path / "report/results.json").read_text())
+    f = done.figures
+    assert [
+        found[key] for key in ("top1", "top5", "clip_top1", "mean_class_accuracy", "videos", "clips", "missing_videos")
+    ] == [f.top1, f.top5, f.clip_top1, f.mean_class_accuracy, 20, 60, 2]
+    assert np.sum(found["confusion"]) == 20
+
+
+def test_the_tables_add_up_to_the_figures(tmp_path: Path) -> None:
+    done = evaluation(tmp_path)
+    write_report(done, tmp_path / "report")
+    with (tmp_path / "report/per_video.csv").open(newline="") as stream:
+        videos = list(csv.DictReader(stream))
+    with (tmp_path / "report/per_class.csv").open(newline="") as stream:
+        classes = list(csv.DictReader(stream))
+    assert len(videos) == 20
+    assert sum(row["hit"] == "True" for row in videos) / 20 == done.figures.top1
+    assert [(row["class"], row["videos"]) for row in classes] == [("Alpha", "10"), (NASTY, "10"), ("Unseen", "0")]
+    assert sum(int(row["hits"]) for row in classes) / 20 == done.figures.top1
+
+
+def test_names_in_the_page_stay_text_and_nothing_is_fetched(tmp_path: Path) -> None:
+    (tmp_path / "curves.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    write_report(evaluation(tmp_path), tmp_path / "report")
+    page = Page((tmp_path / "report/report.html").read_text(encoding="utf-8"))
+    assert "script" not in page.tags
+    assert 'alert("x")' in page.text
+    assert page.addresses
+    assert all(address.startswith("data:") for address in page.addresses)
+    assert "2 listed test videos are missing" in page.text
+
+
+def test_a_page_of_101_classes_leaves_out_those_that_never_occur(tmp_path: Path) -> None:
+    write_report(evaluation(tmp_path, tuple(f"Class{i:03d}" for i in range(101)), missing=0), tmp_path / "report")
+    text = (tmp_path / "report/report.html").read_text(encoding="utf-8")
+    assert "listed test videos are missing" not in text
+    assert "of the 2 classes with test videos, 101 in all" in text
+    assert len(text) < 300_000
+
+
+def test_a_report_is_replaced_whole(tmp_path: Path) -> None:
+    write_report(evaluation(tmp_path), tmp_path / "report")
+    (tmp_path / "report/old.txt").write_text("from the last time")
+    write_report(evaluation(tmp_path), tmp_path / "report")
+    assert sorted(p.name for p in (tmp_path / "report").iterdir()) == [
+        "per_class.csv",
+        "per_video.csv",
+        "report.html",
+        "results.json",
+    ]
+    assert [p.name for p in tmp_path.iterdir()] == ["report"]

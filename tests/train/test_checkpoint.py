@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from preprocess.common.errors import InputError
+from train import checkpoint
+from train.config import ClipConfig, ModelConfig
+from train.models import build_model
+
+META = checkpoint.Meta(
+    ModelConfig("resnet3d", depth=10, widen_factor=0.125),
+    ClipConfig(8, 1, 24, (0.5, 1.0), (0.75, 1.3), 0.0, (0.4,) * 3, (0.2,) * 3),
+    "ucf101",
+    "1",
+    ("Alpha", "Bêta"),
+    3,
+)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Path, ms.nn.Cell]:
+    network = build_model("resnet3d", num_classes=2, depth=10, widen_factor=0.125)
+    checkpoint.save(network, META, tmp_path / "last.ckpt")
+    return tmp_path / "last.ckpt", network
+
+
+def test_a_checkpoint_rebuilds_its_network_and_says_what_it_is(saved: tuple[Path, ms.nn.Cell]) -> None:
+    path, network = saved
+    meta, restored = checkpoint.restore(path)
+    assert meta == META
+    for ours, theirs in zip(network.get_parameters(), restored.get_parameters(), strict=True):
+        assert ours.name == theirs.name
+        assert (ours.asnumpy() == theirs.asnumpy()).all()
+    assert [p.name for p in path.parent.iterdir()] == ["last.ckpt"]
+
+
+def test_any_flipped_byte_is_noticed(saved: tuple[Path, ms.nn.Cell]) -> None:
+    path, _ = saved
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for position in rng.integers(0, len(whole), 12):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"last\.ckpt"):
+            checkpoint.restore(path)
+
+
+def test_what_is_no_checkpoint_of_ours_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        checkpoint.load(tmp_path / "none.ckpt")
+    (tmp_path / "text.ckpt").write_text("hello")
+    with pytest.raises(InputError, match="is damaged or no MindSpore checkpoint"):
+        checkpoint.load(tmp_path / "text.ckpt")
+    ms.save_checkpoint(ms.nn.Dense(2, 2), str(tmp_path / "other.ckpt"), crc_check=True)
+    with pytest.raises(InputError, match=r"was not written by train/train\.py"):
+        checkpoint.load(tmp_path / "other.ckpt")

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from preprocess.common.errors import InputError
+from train.config import check, load_recipe
+from train.models import build_model
+
+RECIPES = sorted((ROOT / "train/recipes").glob("*.yaml"))
+QUICK = ROOT / "train/recipes/quick_cpu.yaml"
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_is_whole_in_range_and_says_how_to_run_it(path: Path) -> None:
+    recipe = load_recipe(path)
+    check(recipe)
+    build_model(recipe.model.name, num_classes=3, **recipe.model.options())
+    text = path.read_text()
+    assert f"--recipe train/recipes/{path.name}" in text
+    assert all(word in text for word in ("# Hardware:", "# Time:", "# Accuracy:"))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda r: r.update(epoks=3), "unknown key 'epoks'; did you mean epochs?"),
+        (lambda r: r["clip"].update(strde=3), "clip has an unknown key 'strde'; did you mean stride?"),
+        (lambda r: r.update(epochs="ten"), "epochs is 'ten', expected int"),
+        (lambda r: r["clip"].update(mean=[0.5]), "clip: mean is (0.5,), expected"),
+        (lambda r: r.pop("schedule"), "is incomplete: missing 1 required positional argument: 'schedule'"),
+        (lambda r: r.update(model=3), "model should have the keys name"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_the_key_and_the_nearest_name(change: object, says: str, tmp_path: Path) -> None:
+    value = yaml.safe_load(QUICK.read_text())
+    change(value)  # type: ignore[operator]
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(value))
+    with pytest.raises(InputError) as raised:
+        load_recipe(tmp_path / "mine.yaml")
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_recipe_that_is_not_there_or_no_yaml_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"does not exist; did you mean quick_cpu\?"):
+        load_recipe(tmp_path / "quick.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [1,")
+    with pytest.raises(InputError, match="is not YAML"):
+        load_recipe(tmp_path / "bad.yaml")
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value", "says"),
+    [
+        (None, "epochs", 0, "epochs"),
+        ("clip", "flip", 1.5, "clip.flip"),
+        ("schedule", "curve", "spiral", "schedule.curve"),
+        ("schedule", "warmup_epochs", 99.0, "warmup_epochs"),
+        ("clip", "crop_scale", (0.9, 0.2), "crop_scale"),
+        ("optimizer", "name", "hope", "optimizer.name"),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(section: str | None, field: str, value: object, says: str) -> None:
+    recipe = load_recipe(QUICK)
+    if section:
+        recipe = replace(recipe, **{section: replace(getattr(recipe, section), **{field: value})})
+    else:
+        recipe = replace(recipe, **{field: value})
+    with pytest.raises(InputError, match=says):
+        check(recipe)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from train.sampling import dense_clip, windows
+
+counts, lengths, strides = st.integers(1, 200), st.integers(1, 32), st.integers(1, 4)
+
+
+@pytest.mark.parametrize(
+    ("frame_count", "length", "stride", "u", "expected"),
+    [
+        (20, 4, 1, 0.0, [0, 1, 2, 3]),
+        (20, 4, 1, 0.9999, [16, 17, 18, 19]),
+        (20, 4, 3, 0.0, [0, 3, 6, 9]),
+        (20, 4, 3, 0.9999, [10, 13, 16, 19]),
+        (4, 4, 1, 0.9999, [0, 1, 2, 3]),
+        (3, 8, 1, 0.5, [0, 1, 2, 0, 1, 2, 0, 1]),
+        (1, 3, 2, 0.7, [0, 0, 0]),
+    ],
+)
+def test_dense_clip_by_table(frame_count: int, length: int, stride: int, u: float, expected: list[int]) -> None:
+    assert dense_clip(frame_count, length, stride, u).tolist() == expected
+
+
+def test_clip_starts_are_uniform_with_the_last_one_included() -> None:
+    rng = np.random.default_rng(0)
+    starts = np.bincount([dense_clip(26, 16, 1, rng.random())[0] for _ in range(22_000)])
+    assert len(starts) == 11
+    expected = 22_000 / 11
+    assert ((starts - expected) ** 2 / expected).sum() < 29.6  # chi-square, 10 degrees of freedom, p = 0.001
+
+
+@pytest.mark.parametrize(
+    ("frame_count", "length", "stride", "expected"),
+    [
+        (8, 4, 1, [[0, 1, 2, 3], [4, 5, 6, 7]]),
+        (6, 4, 1, [[0, 1, 2, 3], [4, 5, 4, 5]]),
+        (2, 4, 1, [[0, 1, 0, 1]]),
+        (9, 4, 1, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 8, 8, 8]]),
+        (8, 4, 2, [[0, 2, 4, 6]]),
+        (11, 4, 2, [[0, 2, 4, 6], [8, 10, 8, 10]]),
+    ],
+)
+def test_windows_by_table(frame_count: int, length: int, stride: int, expected: list[list[int]]) -> None:
+    assert windows(frame_count, length, stride).tolist() == expected
+
+
+@given(counts, lengths)
+def test_windows_of_stride_one_cover_every_frame_in_order_and_once_but_for_the_loop(frame_count: int, length: int) -> None:
+    index_WT = windows(frame_count, length, 1)
+    assert index_WT.shape == (-(-frame_count // length), length)
+    assert index_WT.ravel()[:frame_count].tolist() == list(range(frame_count))
+    assert index_WT.max() == frame_count - 1
+
+
+@given(counts, lengths, strides, st.floats(0, 1, exclude_max=True))
+def test_no_sample_leaves_the_video(frame_count: int, length: int, stride: int, u: float) -> None:
+    for index in (dense_clip(frame_count, length, stride, u), windows(frame_count, length, stride)):
+        assert index.shape[-1] == length
+        assert index.min() >= 0
+        assert index.max() < frame_count
+
+
+def test_a_video_without_frames_is_an_error() -> None:
+    with pytest.raises(ValueError, match="frame_count 0"):
+        windows(0, 16, 1)
