@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,12 +75,3 @@ def load(folder: Path) -> tuple[Catalog, dict[str, Any]]:
         raise InputError(f"{path} has schema {value.get('schema')}, this version reads {SCHEMA}: extract the frames again")
     videos = tuple(Video(v["class"], v["video_id"], v["label"], v["path"], tuple(v["flags"])) for v in value["videos"])
     return Catalog(value["dataset"], tuple(value["class_names"]), tuple(value["splits"]), videos), value
-
-
-def count_by_split(catalog: Catalog, videos: Iterable[Video]) -> dict[str, dict[str, int]]:
-    """For each split's name: how many of `videos` it trains on and how many it tests."""
-    videos = list(videos)
-    return {
-        split: {"train": sum(v.flags[i] == TRAIN for v in videos), "test": sum(v.flags[i] == TEST for v in videos)}
-        for i, split in enumerate(catalog.splits)
-    }

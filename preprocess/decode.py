@@ -82,7 +82,7 @@ def rgb_frames(
                 quarter_turns = round(frame.rotation / 90) % 4  # rotation counts degrees counter-clockwise
                 yield np.ascontiguousarray(np.rot90(frame_HWC, quarter_turns)) if quarter_turns else frame_HWC
                 count += 1
-        except (av.FFmpegError, OSError) as error:
+        except (av.FFmpegError, OSError, ValueError) as error:
             raise DecodeError(f"decoding broke off after {count} frames: {words(error)}") from None
         if count == 0:
             raise DecodeError("has no frame that decodes")

@@ -10,6 +10,7 @@ from pathlib import Path
 import simplejpeg
 
 from preprocess import ledger
+from preprocess.catalog import Video
 from preprocess.common import files
 from preprocess.decode import DecodeError, open_video
 
@@ -18,20 +19,26 @@ FRAME_NAME = "image_{:05d}.jpg"  # 1-based, as the field's tools expect
 
 @dataclass(frozen=True)
 class Task:
-    """One video to extract: where it is, where its frames go, how, and what the ledger says of it from before."""
+    """One video to extract: its `path` below `videos` as the disk spells it, where its frames go, how, and what the ledger
+    says of it from before."""
 
-    class_name: str
-    video_id: str
+    video: Video
     path: str
-    source: Path
-    frames_folder: Path
+    videos: Path
+    frames: Path
     short_side: int
     quality: int
     before: ledger.Entry | None
 
     @property
+    def source(self) -> Path:
+        """The video file."""
+        return self.videos / self.path
+
+    @property
     def target(self) -> Path:
-        return self.frames_folder / self.class_name / self.video_id
+        """The folder of its frames."""
+        return self.frames / self.video.class_name / self.video.video_id
 
 
 def extract(task: Task) -> ledger.Entry:
@@ -41,24 +48,22 @@ def extract(task: Task) -> ledger.Entry:
     folder and becomes a `failed` line with the reason; it is not raised, so that one bad file never stops the others.
     """
     entry = ledger.Entry(
-        task.class_name,
-        task.video_id,
+        task.video.class_name,
+        task.video.video_id,
         task.path,
         ledger.FAILED,
-        source_bytes=task.source.stat().st_size,
-        source_sha256=files.sha256(task.source),
         short_side=task.short_side,
         quality=task.quality,
     )
+    try:
+        entry = replace(entry, source_bytes=task.source.stat().st_size, source_sha256=files.sha256(task.source))
+    except OSError as error:
+        return replace(entry, reason=f"cannot be read: {error.strerror}")
     before = task.before
-    if (
-        before is not None
-        and before.status == ledger.OK
-        and task.target.is_dir()
-        and (before.path, before.source_sha256) == (entry.path, entry.source_sha256)
-    ):
+    unchanged = before is not None and (before.path, before.source_sha256) == (entry.path, entry.source_sha256)
+    if before is not None and before.status == ledger.OK and unchanged and task.target.is_dir():
         return before
-    partial = task.target.with_name(f".{task.video_id}.partial")
+    partial = task.target.with_name(f".{task.video.video_id}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:

@@ -85,10 +85,10 @@ def check(options: Options) -> None:
 
 def allowed_failures(text: str, found: int) -> int:
     """`--max-failures` as a number of videos. Raises InputError unless it is a count or a percentage."""
-    match = re.fullmatch(r"(\d+)(%?)", text)
-    if match is None:
+    parts = re.fullmatch(r"(\d+)(%?)", text)
+    if parts is None:
         raise InputError(f"--max-failures {text} is neither a count nor a percentage, such as 3 or 5%")
-    return found * int(match[1]) // 100 if match[2] else int(match[1])
+    return found * int(parts[1]) // 100 if parts[2] else int(parts[1])
 
 
 def refuse_mixing(out: Path, listed: Catalog, settings: dict[str, int]) -> None:
@@ -113,16 +113,7 @@ def extract_all(options: Options, listed: Catalog, matched: Matched) -> list[led
     """Extract what is not there yet; returns one entry a listed video, in the catalog's order, as the ledger has it."""
     before = ledger.read(options.out)
     tasks = [
-        Task(
-            video.class_name,
-            video.video_id,
-            path,
-            options.root / "video" / path,
-            options.out,
-            options.short_side,
-            options.quality,
-            before.get(video.name),
-        )
+        Task(video, path, options.root / "video", options.out, options.short_side, options.quality, before.get(video.name))
         for video, path in matched.found.items()
     ]
     entries = {

@@ -52,5 +52,7 @@ def test_the_quick_recipe_learns_the_motions_and_loses_their_direction_without_t
     assert shuffled["top1"] <= 0.6
     names, confusion = shuffled["class_names"], np.array(shuffled["confusion"])
     mistakes = confusion.sum() - confusion.trace()
-    opposite = sum(confusion[names.index(a), names.index(b)] + confusion[names.index(b), names.index(a)] for a, b in OPPOSITES)
+    opposite = sum(
+        confusion[names.index(a), names.index(b)] + confusion[names.index(b), names.index(a)] for a, b in OPPOSITES
+    )
     assert opposite > 0.5 * mistakes  # chance would be one mistake in seven

@@ -170,6 +170,10 @@ def check(recipe: Recipe) -> None:
         "label_smoothing is at least 0 and below 1": 0 <= recipe.label_smoothing < 1,
         "schedule.learning_rate is above 0": schedule.learning_rate > 0,
         "schedule.warmup_epochs is at least 0 and below epochs": 0 <= schedule.warmup_epochs < recipe.epochs,
+        "optimizer.momentum and optimizer.beta2 are at least 0 and below 1": 0
+        <= min(recipe.optimizer.momentum, recipe.optimizer.beta2)
+        <= max(recipe.optimizer.momentum, recipe.optimizer.beta2)
+        < 1,
         "seed is 0 or more": recipe.seed >= 0,
         f"schedule.curve is one of {', '.join(CURVES)}": schedule.curve in CURVES,
         f"optimizer.name is one of {', '.join(OPTIMIZERS)}": recipe.optimizer.name in OPTIMIZERS,

@@ -15,7 +15,7 @@ from mindspore import nn
 from numpy.typing import NDArray
 
 from preprocess.common.errors import InputError
-from preprocess.common.progress import say
+from preprocess.common.progress import Meter, say
 from train.config import OptimizerConfig, Recipe
 from train.models import build_model
 from train.models.from_bytes import FromBytes
@@ -54,7 +54,7 @@ class Recorder(ms.Callback):
 
     def __init__(self, folder: Path, recipe: Recipe, rates: NDArray[Any], at_epoch_end: Callable[[int], None]) -> None:
         super().__init__()
-        self.metrics = (folder / METRICS).open("a", encoding="utf-8")
+        self.metrics = folder / METRICS
         self.recipe = recipe
         self.rates = rates
         self.at_epoch_end = at_epoch_end
@@ -63,6 +63,7 @@ class Recorder(ms.Callback):
         self.waited_s = 0.0
 
     def on_train_epoch_begin(self, run_context: Any) -> None:
+        self.meter = Meter(int(run_context.original_args().batch_num), "steps")
         self.losses = []
         self.began = self.idle_since = time.monotonic()
         self.waited_s = 0.0
@@ -80,6 +81,7 @@ class Recorder(ms.Callback):
                 "lower schedule.learning_rate or lengthen schedule.warmup_epochs"
             )
         self.losses.append(loss)
+        self.meter.advance(f"loss {loss:.3f}")
         self.idle_since = time.monotonic()
 
     def on_train_epoch_end(self, run_context: Any) -> None:
@@ -98,16 +100,14 @@ class Recorder(ms.Callback):
             "clips_per_s": round(clips_per_s, 2),
             "data_wait": round(self.waited_s / seconds, 4),
         }
-        self.metrics.write(json.dumps(line) + "\n")
-        self.metrics.flush()
+        with self.metrics.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+        self.meter.close()
         say(
             f"epoch {epoch}/{self.recipe.epochs}  loss {loss:.3f}  rate {rate:.2g}  {clips_per_s:.1f} clips/s  "
             f"data wait {self.waited_s / seconds:.0%}"
         )
         self.at_epoch_end(epoch)
-
-    def on_train_end(self, run_context: Any) -> None:
-        self.metrics.close()
 
 
 def train(network: nn.Cell, recipe: Recipe, batches: ds.Dataset, folder: Path, at_epoch_end: Callable[[int], None]) -> None:

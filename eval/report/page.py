@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from eval.metrics import most_confused
 
 PAIRS_SHOWN = 10
-LABELLED_CLASSES = 30  # above this, counts no longer fit into the cells of the matrix
+MATRIX_WIDTH, CELL_SIDES = 780, (9, 34)  # pixels
 CURVES = "curves.svg"  # the run folder's, beside the checkpoint
 
 
@@ -53,8 +53,8 @@ def matrix(confusion_KK: np.ndarray[Any, Any], names: list[str]) -> dict[str, An
         {"row": int(i), "column": int(j), "count": int(part[i, j]), "share": float(share[i, j])}
         for i, j in zip(*part.nonzero(), strict=True)
     ]
-    side = 34 if len(shown) <= LABELLED_CLASSES else 9
-    return {"names": [names[i] for i in shown], "cells": cells, "side": side, "labelled": len(shown) <= LABELLED_CLASSES}
+    side = min(max(MATRIX_WIDTH // max(len(shown), 1), CELL_SIDES[0]), CELL_SIDES[1])
+    return {"names": [names[i] for i in shown], "cells": cells, "side": side}
 
 
 def curves(run_folder: Path) -> str | None:

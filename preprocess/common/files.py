@@ -94,22 +94,22 @@ def folder_by_rename(path: Path, replaces: bool = False) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` (made if need be) for this process. Raises InputError naming the process that holds it already.
+    """Hold `folder` (which need not exist) for this process. Raises InputError naming the process that holds it already.
 
-    The lock is the kernel's (flock on a hidden file beside the folder), so that it ends with its process, however
-    that process ends.
+    The lock is the kernel's (flock on a hidden file beside the folder), so that it ends with its process, however that
+    process ends.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.with_name(f".{folder.name}.lock")
     with path.open("a+", encoding="utf-8") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not path.exists() or not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+                raise OSError("the holder has just let go and removed the file")
         except OSError:
             stream.seek(0)
-            raise InputError(
-                f"{folder} is being written by {stream.read().strip() or 'another process'}: "
-                "wait for it or choose another --out"
-            ) from None
+            holder = stream.read().strip() or "another process"
+            raise InputError(f"{folder} is being written by {holder}: wait for it or choose another --out") from None
         stream.truncate(0)
         stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         stream.flush()

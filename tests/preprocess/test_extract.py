@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import av
 import pytest
 import simplejpeg
-from conftest import Run, error_line, make_ucf, make_video
+from conftest import ROOT, Run, error_line, make_ucf, make_video
 
 from preprocess import catalog, ledger
+from preprocess.catalog import TEST, TRAIN
 from preprocess.common import files
 from preprocess.common.errors import InputError
 
@@ -41,7 +46,9 @@ def test_frames_are_numbered_from_one_and_the_ledger_counts_them(frames: Path) -
 def test_the_catalog_says_which_splits_each_video_is_in(frames: Path) -> None:
     listed, written = catalog.load(frames)
     assert written["settings"] == {"short_side": 240, "quality": 90}
-    assert catalog.count_by_split(listed, listed.videos) == {str(i): {"train": 6, "test": 2} for i in (1, 2, 3)}
+    assert listed.splits == ("1", "2", "3")
+    for i in range(3):
+        assert sorted(video.flags[i] for video in listed.videos) == [TRAIN] * 6 + [TEST] * 2
 
 
 def test_a_second_run_does_nothing_and_changes_no_byte(ucf: Path, tmp_path: Path, run: Run) -> None:
@@ -64,6 +71,38 @@ def test_a_run_after_a_kill_gives_the_bytes_of_an_undisturbed_one(frames: Path, 
     run(COMMAND, "--root", ucf, "--out", out)
     assert tree(out) == tree(frames)
     assert not list(out.rglob(".*"))
+
+
+def test_kill_9_leaves_no_worker_and_a_run_after_it_gives_the_same_bytes(tmp_path: Path, run: Run) -> None:
+    make_ucf(tmp_path / "data", frames=300)
+    run(COMMAND, "--root", tmp_path / "data", "--out", tmp_path / "expected")
+    for killed_when in (0, 2, 5):  # folders published
+        out = tmp_path / "f"
+        command = [sys.executable, str(ROOT / COMMAND), "--root", str(tmp_path / "data"), "--out", str(out)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + 60
+        while len(list(out.glob("*/v_*"))) < killed_when or not list(out.glob("*/.*.partial")):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        while processes_of_session(process.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    run(COMMAND, "--root", tmp_path / "data", "--out", tmp_path / "f")
+    assert tree(tmp_path / "f") == tree(tmp_path / "expected")
+
+
+def processes_of_session(session: int) -> list[int]:
+    """The live processes of a session, from /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, its_session = stat.read_text().rpartition(")")[2].split()[:4]
+            if int(its_session) == session and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
 
 
 def test_a_changed_source_is_extracted_again(tmp_path: Path, run: Run) -> None:
