@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -23,6 +24,7 @@ from preprocess.common import cli, files
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
+from preprocess.frame_store import target
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ def main(options: Options) -> int:
     say(f"{options.frames} -> {options.out}")
     listed, written = catalog.load(options.frames)
     entries = ledger.read(options.frames)
-    check_finished(options.frames, listed, entries)
+    ledger.check_finished(options.frames, listed, entries)
+    if not any(entry.status == ledger.OK for entry in entries.values()):
+        raise InputError(f"{options.frames} has no video that was extracted: see {options.frames / ledger.FILE_NAME}")
     settings = {**written["settings"], "shard_mb": options.shard_mb, "seed": options.seed}
     frames_sha256 = files.sha256(options.frames / ledger.FILE_NAME)
     files.refuse_other_folder(options.out, manifest.FILE_NAME, "a records folder")
@@ -58,7 +62,7 @@ def main(options: Options) -> int:
             return 0
         began = time.monotonic()
         with files.folder_by_rename(options.out) as building:
-            shards = write_all(options, building, listed, entries)
+            shards = write_all(options, building, listed, entries, settings["layout"])
             absent = tuple(
                 Absent(v.class_name, v.video_id, v.flags, entries[v.name].status)
                 for v in listed.videos
@@ -72,19 +76,7 @@ def main(options: Options) -> int:
     return 0
 
 
-def check_finished(frames: Path, listed: Catalog, entries: dict[str, ledger.Entry]) -> None:
-    """Raise InputError unless extraction has come to an end there and left something to pack."""
-    undone = sum(video.name not in entries for video in listed.videos)
-    if undone:
-        raise InputError(
-            f"{frames} is not finished, {undone} of {len(listed.videos)} videos are not in its ledger: "
-            "run preprocess/extract_frames.py again, it goes on from there"
-        )
-    if not any(entry.status == ledger.OK for entry in entries.values()):
-        raise InputError(f"{frames} has no video that was extracted: see {frames / ledger.FILE_NAME}")
-
-
-def refuse_another_pack(out: Path, settings: dict[str, int], frames_sha256: str) -> None:
+def refuse_another_pack(out: Path, settings: dict[str, Any], frames_sha256: str) -> None:
     """Raise InputError when the records at `out` are not of these frames and settings."""
     before = manifest.load(out)
     for name, value in settings.items():
@@ -100,7 +92,9 @@ def refuse_another_pack(out: Path, settings: dict[str, int], frames_sha256: str)
         )
 
 
-def write_all(options: Options, building: Path, listed: Catalog, entries: dict[str, ledger.Entry]) -> list[Shard]:
+def write_all(
+    options: Options, building: Path, listed: Catalog, entries: dict[str, ledger.Entry], layout: str
+) -> list[Shard]:
     """Plan and write every shard into `building`; returns them in the plan's order."""
     planned = [
         PlannedVideo(index, video.flags, entries[video.name].decoded_frames, entries[video.name].jpeg_bytes)
@@ -125,11 +119,11 @@ def write_all(options: Options, building: Path, listed: Catalog, entries: dict[s
             video.flags,
             entry.fps,
             entry.decoded_frames,
-            options.frames.resolve() / video.class_name / video.video_id,
+            target(options.frames.resolve(), video.class_name, video.video_id, layout),
         )
 
     tasks = [
-        ShardTask(building.resolve() / shard.file, page, shard.flags, tuple(source(v.index) for v in shard.videos))
+        ShardTask(building.resolve() / shard.file, page, shard.flags, layout, tuple(source(v.index) for v in shard.videos))
         for shard in plan_shards(planned, options.shard_mb * MIB, options.seed)
     ]
     workers = min(options.workers or available_cpus(), len(tasks))

@@ -44,7 +44,7 @@ class Manifest:
     dataset: str
     class_names: tuple[str, ...]
     splits: tuple[str, ...]
-    settings: dict[str, int]
+    settings: dict[str, Any]
     frames_sha256: str
     shards: tuple[Shard, ...]
     absent: tuple[Absent, ...]

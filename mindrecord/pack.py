@@ -16,14 +16,14 @@ from mindrecord.manifest import Shard
 from mindrecord.plan import MIB
 from preprocess.common import files
 from preprocess.common.errors import InputError
-from preprocess.extract import FRAME_NAME
+from preprocess.frame_store import read_frames
 
 HEADER_BYTES = MIB
 
 
 @dataclass(frozen=True)
 class RowSource:
-    """One video to pack: what the row says of it, and the folder its frames are in."""
+    """One video to pack: what the row says of it, and the folder or zip that its frames are in."""
 
     class_name: str
     video_id: str
@@ -31,7 +31,7 @@ class RowSource:
     flags: tuple[int, ...]
     fps: float
     frames: int
-    folder: Path
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class ShardTask:
     path: Path
     page_bytes: int
     flags: tuple[int, ...]
+    layout: str
     rows: tuple[RowSource, ...]
 
 
@@ -55,7 +56,7 @@ def write_shard(task: ShardTask) -> Shard:
     writer.add_schema(schema.FIELDS, "one video a row")
     written = []
     for source in task.rows:
-        row = make_row(source)
+        row = make_row(source, task.layout)
         written.append(digest(row))
         writer.write_raw_data([row])
     writer.commit()
@@ -76,18 +77,9 @@ def write_shard(task: ShardTask) -> Shard:
     )
 
 
-def make_row(source: RowSource) -> dict[str, Any]:
+def make_row(source: RowSource, layout: str) -> dict[str, Any]:
     """Read a video's JPEGs into one row. Raises InputError naming the first frame that is not there."""
-    jpegs = []
-    for number in range(1, source.frames + 1):
-        path = source.folder / FRAME_NAME.format(number)
-        try:
-            jpegs.append(path.read_bytes())
-        except FileNotFoundError:
-            raise InputError(
-                f"{path} is missing, the ledger counts {source.frames} frames: run extract_frames.py again "
-                f"after deleting {source.folder}"
-            ) from None
+    jpegs = read_frames(source.path, layout, source.frames)
     return {
         "class_name": source.class_name,
         "video_id": source.video_id,

@@ -18,8 +18,9 @@ FILE_NAME = "catalog.json"
 class Video:
     """One listed video.
 
-    `class_name` and `video_id` name its folder of frames; `label` is 0-based; `path` is relative to the data set's
-    `video/` folder; `flags` has one of UNUSED, TRAIN, TEST for each split.
+    `class_name` and `video_id` name its folder of frames; `label` is 0-based; `path` is relative to the data set's folder
+    of videos; `flags` has one of UNUSED, TRAIN, TEST for each split. `segment_s` is the part of the file that is meant, from
+    start to end in seconds, None the whole of it; several videos of a catalog may be segments of one `path`.
     """
 
     class_name: str
@@ -27,6 +28,7 @@ class Video:
     label: int
     path: str
     flags: tuple[int, ...]
+    segment_s: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:
@@ -46,6 +48,12 @@ class Catalog:
     def __post_init__(self) -> None:
         if not self.videos:
             raise InputError(f"the {self.dataset} lists name no video")
+        for name in dict.fromkeys((*self.class_names, *(video.video_id for video in self.videos))):
+            if not name or name.startswith(".") or "/" in name or "\0" in name:
+                raise InputError(
+                    f"the {self.dataset} lists have the name {name!r}, which no folder of frames can have: rename it there, "
+                    "without / and without a dot in front"
+                )
         names: dict[str, Video] = {}
         for video in self.videos:
             other = names.setdefault(video.name, video)
@@ -58,6 +66,7 @@ def save(catalog: Catalog, folder: Path, **more: Any) -> None:
     value = {"schema": SCHEMA, **more, **asdict(catalog)}
     value["videos"] = [
         {"class": v.class_name, "video_id": v.video_id, "label": v.label, "path": v.path, "flags": list(v.flags)}
+        | ({"segment_s": list(v.segment_s)} if v.segment_s is not None else {})
         for v in catalog.videos
     ]
     files.write_json(folder / FILE_NAME, value)
@@ -73,5 +82,15 @@ def load(folder: Path) -> tuple[Catalog, dict[str, Any]]:
     value = files.read_json(path)
     if value.get("schema") != SCHEMA:
         raise InputError(f"{path} has schema {value.get('schema')}, this version reads {SCHEMA}: extract the frames again")
-    videos = tuple(Video(v["class"], v["video_id"], v["label"], v["path"], tuple(v["flags"])) for v in value["videos"])
+    videos = tuple(
+        Video(
+            v["class"],
+            v["video_id"],
+            v["label"],
+            v["path"],
+            tuple(v["flags"]),
+            (v["segment_s"][0], v["segment_s"][1]) if "segment_s" in v else None,
+        )
+        for v in value["videos"]
+    )
     return Catalog(value["dataset"], tuple(value["class_names"]), tuple(value["splits"]), videos), value

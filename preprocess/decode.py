@@ -1,21 +1,28 @@
-"""One video file to RGB frames, in decode order."""
+"""One video file to pictures, in decode order: what all decoding backends share, and the choice of one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import av
 import numpy as np
 from numpy.typing import NDArray
+
+from preprocess.common.errors import InputError, nearest
+from preprocess.selection import Selection
+
+Plane = NDArray[np.uint8]
+# A picture of full range: RGB (height, width, 3), or the planes Y, Cb, Cr of ITU-R BT.601 at 4:2:0, which are what a JPEG
+# holds (JFIF 1.02): chroma planes have half the size, rounded up
+Picture = Plane | tuple[Plane, Plane, Plane]
 
 
 class DecodeError(Exception):
     """A video that cannot be decoded to its end; the message has the decoder's own words and where it stopped."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class VideoInfo:
     """What the header says. `declared_frames` is 0 when the container does not say; it often lies, both ways."""
 
@@ -26,12 +33,42 @@ class VideoInfo:
     declared_frames: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class OpenVideo:
-    """A video opened for decoding: its header, and its frames to iterate over once."""
+    """A video opened for decoding: its header, and its pictures to iterate over once."""
 
     info: VideoInfo
-    frames: Iterator[NDArray[np.uint8]] = field(repr=False)
+    pictures: Iterator[Picture] = field(repr=False)
+
+
+def open_video(path: Path, short_side: int, selection: Selection, backend: str = "pyav") -> OpenVideo:
+    """Open `path`; the pictures of the selected frames come upright, in `target_size`.
+
+    Frames keep decode order: in packed-B-frame AVIs `pts` runs backwards. Audio is not read.
+
+    Raises:
+        DecodeError: the file cannot be opened or has no video; later, from the iterator, decoding broke off.
+        InputError: the backend is not there.
+    """
+    return backends()[backend](path, short_side, selection)
+
+
+def backends() -> dict[str, Callable[[Path, int, Selection], OpenVideo]]:
+    """The decoding backends by name. (A function, because they build on this module.)"""
+    from preprocess import decode_ffmpeg, decode_pyav
+
+    return {"pyav": decode_pyav.open_video, "ffmpeg": decode_ffmpeg.open_video}
+
+
+def check_backend(name: str) -> None:
+    """Raise InputError unless there is such a backend and this machine has what it needs."""
+    known = backends()
+    if name not in known:
+        raise InputError(f"--backend {name} is not known{nearest(name, known)} The backends: {', '.join(known)}")
+    if name == "ffmpeg":
+        from preprocess.decode_ffmpeg import find_ffmpeg
+
+        find_ffmpeg()
 
 
 def target_size(width: int, height: int, short_side: int) -> tuple[int, int]:
@@ -42,54 +79,8 @@ def target_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
-def open_video(path: Path, short_side: int) -> OpenVideo:
-    """Open `path`; its frames come as full-range RGB (height, width, 3) uint8 of `target_size`, upright.
-
-    Frames keep decode order: in packed-B-frame AVIs `pts` runs backwards. Audio is not read.
-
-    Raises:
-        DecodeError: the file is cut short, cannot be opened or has no video; later, from the iterator, decoding broke off.
-    """
-    missing_bytes = avi_missing_bytes(path)
-    if missing_bytes:
-        raise DecodeError(f"the file is cut short: its header counts on {missing_bytes} bytes more")
-    try:
-        # UCF101 and HMDB51 have metadata that is not UTF-8
-        container = av.open(str(path), metadata_errors="ignore")
-    except (av.FFmpegError, OSError) as error:
-        raise DecodeError(f"cannot be opened: {words(error)}") from None
-    if not container.streams.video:
-        container.close()
-        raise DecodeError("has no video stream")
-    stream = container.streams.video[0]
-    codec = stream.codec_context
-    info = VideoInfo(codec.name, codec.width, codec.height, float(stream.average_rate or 0), stream.frames)
-    return OpenVideo(info, rgb_frames(container, stream, short_side))
-
-
-def rgb_frames(
-    container: av.container.InputContainer, stream: av.VideoStream, short_side: int
-) -> Iterator[NDArray[np.uint8]]:
-    """Decode, convert and turn each frame; closes the container when done or dropped."""
-    stream.codec_context.thread_count = 1  # a process a core decodes faster than threads within a clip
-    count = 0
-    with container:
-        try:
-            for frame in container.decode(stream):
-                width, height = target_size(frame.width, frame.height, short_side)
-                # swscale takes the limited range of a video to the full range that a JPEG has
-                frame_HWC = np.asarray(frame.to_ndarray(format="rgb24", width=width, height=height), np.uint8)
-                quarter_turns = round(frame.rotation / 90) % 4  # rotation counts degrees counter-clockwise
-                yield np.ascontiguousarray(np.rot90(frame_HWC, quarter_turns)) if quarter_turns else frame_HWC
-                count += 1
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise DecodeError(f"decoding broke off after {count} frames: {words(error)}") from None
-        if count == 0:
-            raise DecodeError("has no frame that decodes")
-
-
-def avi_missing_bytes(path: Path) -> int:
-    """How many bytes a RIFF file lacks of the size in its header; 0 for whole files and for other formats.
+def missing_bytes(path: Path) -> int:
+    """How many bytes a RIFF file (AVI) lacks of the size in its header; 0 for whole files and for other formats.
 
     A cut AVI decodes to its cut without any error, so this is the way to see it. RIFF: bytes 0-3 "RIFF", 4-7 the size of
     what follows, little-endian (Multimedia Programming Interface and Data Specifications 1.0, 1991). Some writers leave
@@ -104,6 +95,6 @@ def avi_missing_bytes(path: Path) -> int:
 
 
 def words(error: Exception) -> str:
-    """A decoder's error in its own words, on one line, without the path it repeats."""
+    """A decoder's error in its own words, on one line."""
     text = getattr(error, "strerror", None) or str(error)
     return " ".join(text.split())

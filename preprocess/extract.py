@@ -1,20 +1,29 @@
-"""One video to one folder of frames, which appears by rename, whole or not at all."""
+"""One video to its frames, which appear by rename, whole or not at all."""
 
 from __future__ import annotations
 
-import os
-import shutil
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import simplejpeg
-
-from preprocess import ledger
+from preprocess import frame_store, jpeg, ledger
 from preprocess.catalog import Video
 from preprocess.common import files
-from preprocess.decode import DecodeError, open_video
+from preprocess.decode import DecodeError, missing_bytes, open_video
+from preprocess.selection import Selection
 
-FRAME_NAME = "image_{:05d}.jpg"  # 1-based, as the field's tools expect
+
+@dataclass(frozen=True)
+class Settings:
+    """What shapes the frames; one frames folder has one. Recorded in catalog.json."""
+
+    short_side: int
+    quality: int
+    layout: str
+    fps: float
+    max_frames: int
+    keep_partial: bool
+    backend: str
 
 
 @dataclass(frozen=True)
@@ -26,8 +35,7 @@ class Task:
     path: str
     videos: Path
     frames: Path
-    short_side: int
-    quality: int
+    settings: Settings
     before: ledger.Entry | None
 
     @property
@@ -37,67 +45,87 @@ class Task:
 
     @property
     def target(self) -> Path:
-        """The folder of its frames."""
-        return self.frames / self.video.class_name / self.video.video_id
+        """The folder or zip of its frames."""
+        return frame_store.target(self.frames, self.video.class_name, self.video.video_id, self.settings.layout)
 
 
 def extract(task: Task) -> ledger.Entry:
-    """Decode the video, write its JPEGs (4:2:0, `quality`), publish the folder; returns its line for the ledger.
+    """Decode the video, write its JPEGs (4:2:0), publish them; returns the video's line for the ledger.
 
-    A video whose line, source and folder are unchanged is left alone. A video that does not decode to its end leaves no
-    folder and becomes a `failed` line with the reason; it is not raised, so that one bad file never stops the others.
+    A video whose line, source and frames are unchanged is left alone. A video that does not decode to its end becomes a
+    `failed` line with the reason, without frames unless the settings keep them; it is not raised, so that one bad file
+    never stops the others.
     """
-    entry = ledger.Entry(
-        task.video.class_name,
-        task.video.video_id,
-        task.path,
-        ledger.FAILED,
-        short_side=task.short_side,
-        quality=task.quality,
-    )
+    entry = failed(task, "")
     try:
         entry = replace(entry, source_bytes=task.source.stat().st_size, source_sha256=files.sha256(task.source))
+        cut = missing_bytes(task.source)
     except OSError as error:
         return replace(entry, reason=f"cannot be read: {error.strerror}")
     before = task.before
-    unchanged = before is not None and (before.path, before.source_sha256) == (entry.path, entry.source_sha256)
-    if before is not None and before.status == ledger.OK and unchanged and task.target.is_dir():
+    if before is not None and before.status == ledger.OK and same_source(before, entry) and task.target.exists():
         return before
-    partial = task.target.with_name(f".{task.video.video_id}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial_reason = f"the file is cut short: its header counts on {cut} bytes more" if cut else ""
     try:
-        entry = write_frames(task, partial, entry)
-        shutil.rmtree(task.target, ignore_errors=True)
-        os.rename(partial, task.target)
+        if partial_reason and not task.settings.keep_partial:
+            raise DecodeError(partial_reason)
+        with frame_store.published(task.target, task.settings.layout) as write:
+            entry = write_frames(task, write, replace(entry, status=ledger.OK, reason=partial_reason))
     except DecodeError as error:
-        shutil.rmtree(task.target, ignore_errors=True)
-        return replace(entry, reason=str(error))
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        frame_store.remove(task.target)
+        return replace(entry, status=ledger.FAILED, reason=str(error))
     return entry
 
 
-def write_frames(task: Task, folder: Path, entry: ledger.Entry) -> ledger.Entry:
-    """Write every frame of the video into `folder`; returns the entry, ok, with what was found."""
-    video = open_video(task.source, task.short_side)
+def failed(task: Task, reason: str) -> ledger.Entry:
+    """The line of a video that gave no frames."""
+    video = task.video
+    return ledger.Entry(video.class_name, video.video_id, task.path, ledger.FAILED, reason=reason, segment_s=video.segment_s)
+
+
+def same_source(one: ledger.Entry, other: ledger.Entry) -> bool:
+    """Whether both lines are of the same part of the same bytes."""
+    return (one.path, one.source_sha256, one.segment_s) == (other.path, other.source_sha256, other.segment_s)
+
+
+def write_frames(task: Task, write: frame_store.Writer, entry: ledger.Entry) -> ledger.Entry:
+    """Give every selected frame of the video to `write`; returns the entry with what was found.
+
+    Raises DecodeError when decoding breaks off, or when no frame comes out. With `keep_partial` a break after the first
+    frame is written into the entry's reason instead.
+    """
+    settings = task.settings
+    selection = Selection(settings.fps, settings.max_frames, task.video.segment_s)
+    video = open_video(task.source, settings.short_side, selection, settings.backend)
     count = jpeg_bytes = height = width = 0
-    for count, frame_HWC in enumerate(video.frames, start=1):
-        jpeg = simplejpeg.encode_jpeg(frame_HWC, quality=task.quality, colorspace="RGB", colorsubsampling="420")
-        (folder / FRAME_NAME.format(count)).write_bytes(jpeg)
-        jpeg_bytes += len(jpeg)
-        height, width = frame_HWC.shape[:2]
+    sha256 = hashlib.sha256()
+    reason = entry.reason
+    try:
+        for count, picture in enumerate(video.pictures, start=1):
+            data = jpeg.encode(picture, settings.quality)
+            write(count, data)
+            sha256.update(data)
+            jpeg_bytes += len(data)
+            height, width = jpeg.size(picture)
+    except DecodeError as error:
+        if count == 0 or not settings.keep_partial:
+            raise
+        reason = f"partial: {error}"
+    if count == 0:
+        where = f" between {selection.segment_s[0]} and {selection.segment_s[1]} s" if selection.segment_s else ""
+        raise DecodeError(f"has no frame that decodes{where}")
     info = video.info
     return replace(
         entry,
-        status=ledger.OK,
+        reason=reason,
         declared_frames=info.declared_frames,
         decoded_frames=count,
-        fps=round(info.fps, 6),
+        fps=round(min(info.fps, settings.fps or info.fps), 6),
         codec=info.codec,
         width=info.width,
         height=info.height,
         frame_width=width,
         frame_height=height,
         jpeg_bytes=jpeg_bytes,
+        jpeg_sha256=sha256.hexdigest(),
     )

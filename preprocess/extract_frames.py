@@ -9,23 +9,27 @@ from __future__ import annotations
 import re
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from preprocess import catalog, executors, ledger
-from preprocess.annotations import read_catalog
+import pandas as pd
+
+from preprocess import catalog, executors, frame_store, ledger
+from preprocess.annotations import ReaderOptions, read_catalog, videos_folder
 from preprocess.annotations.on_disk import Matched, match
 from preprocess.catalog import Catalog
 from preprocess.common import cli, files
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
-from preprocess.extract import Task, extract
+from preprocess.decode import check_backend
+from preprocess.extract import Settings, Task, extract, failed
 
 NAMES_SHOWN = 25
+FAILURES = "failures.csv"
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,10 @@ class Options:
     """Decode every listed video into a folder of JPEGs, once, and keep a ledger of what became of each."""
 
     dataset: str = "ucf101"
-    """Whose lists to read: ucf101, hmdb51, or folder (your own, video/<Class>/<name>)."""
+    """Whose lists to read: ucf101, hmdb51, activitynet, kinetics400, kinetics600, kinetics700, moments, kinetics700_moments,
+    json (the annotation JSON that the field exchanges), or folder (your own, video/<Class>/<name>)."""
     root: Path = Path("data/UCF101")
-    """The data set's folder; holds video/ and split/."""
+    """The data set's folder; holds video/ and split/, for kinetics700_moments kinetics700/ and moments/ that hold them."""
     out: Path = Path("work/frames")
     """The frames folder to write, or to complete."""
     short_side: int = 240
@@ -43,26 +48,58 @@ class Options:
     training at 112 and twice as fast to read; 0 keeps the size."""
     quality: int = 90
     """JPEG quality, 1 to 100."""
+    layout: str = "dir"
+    """dir, a folder of files a video, or zip, one stored zip a video with the same names inside: a file a frame is slow to
+    make, and too many for some shared file systems."""
+    fps: float = 0.0
+    """Keep so many frames a second, evenly; 0 keeps all, and so does a rate above the video's own."""
+    max_frames: int = 0
+    """Keep at most so many frames of a video; 0 keeps all."""
+    backend: str = "pyav"
+    """What decodes: pyav, or ffmpeg, a program of this machine, for codecs that PyAV lacks."""
+    keep_partial: bool = False
+    """A video that breaks off keeps the frames before the break, instead of counting as failed; the ledger says so."""
     workers: int = 0
     """Processes; 0 takes every core this process may use."""
+    cluster: str = ""
+    """A Dask cluster instead of processes here: tcp://host:port of its scheduler, or local:N."""
     allow_missing: bool = False
     """Listed videos that are not on disk are counted and left out, instead of ending with exit code 2."""
     max_failures: str = "0"
     """How many videos, or what share of those on disk (as 5%), may fail to decode before the exit code is 2. The others
     are extracted in any case."""
+    split_by: str = ReaderOptions.split_by
+    """For folder: random, a fifth of each class's clips is drawn for testing, or group, clips of one group stay together."""
+    seed: int = ReaderOptions.seed
+    """For folder: seed of that draw."""
+    group_pattern: str = ReaderOptions.group_pattern
+    """For folder: a regular expression that fits a file's name without its suffix and has the group in parentheses; as it
+    is, all before the last underscore. A name that it does not fit is a group of its own."""
+    hmdb51_release: str = ReaderOptions.hmdb51_release
+    """For hmdb51: whether the videos are those of the original or the stabilised release; names and lists are the same."""
+
+    @property
+    def videos(self) -> Path:
+        """The folder that the listed paths are relative to."""
+        return videos_folder(self.dataset, self.root)
+
+    @property
+    def reader(self) -> ReaderOptions:
+        """What the data set's reader is told."""
+        return ReaderOptions(self.split_by, self.seed, self.group_pattern, self.hmdb51_release)
 
 
 def main(options: Options) -> int:
     check(options)
     say(f"{options.dataset} at {options.root} -> {options.out}")
-    listed = read_catalog(options.dataset, options.root)
-    matched = match(listed, options.root / "video")
+    listed = read_catalog(options.dataset, options.root, options.reader)
+    matched = match(listed, options.videos)
     if not matched.found:
         raise InputError(
-            f"none of the {len(listed.videos)} listed videos is under {options.root / 'video'}: "
-            f"the first would be {options.root / 'video' / listed.videos[0].path}"
+            f"none of the {len(listed.videos)} listed videos is under {options.videos}: "
+            f"the first would be {options.videos / listed.videos[0].path}"
         )
-    settings = {"short_side": options.short_side, "quality": options.quality}
+    settings = asdict(extraction_settings(options)) | options.reader.recorded(options.dataset)
     files.refuse_other_folder(options.out, catalog.FILE_NAME, "a frames folder")
     with files.locked(options.out):
         refuse_mixing(options.out, listed, settings)
@@ -78,9 +115,25 @@ def check(options: Options) -> None:
     """Raise InputError on a value out of range."""
     if not 1 <= options.quality <= 100:
         raise InputError(f"--quality {options.quality} is not between 1 and 100")
-    if options.short_side < 0 or options.workers < 0:
-        raise InputError("--short-side and --workers are 0 or more")
+    if min(options.short_side, options.workers, options.fps, options.max_frames) < 0:
+        raise InputError("--short-side, --workers, --fps and --max-frames are 0 or more")
+    if options.layout not in frame_store.LAYOUTS:
+        raise InputError(f"--layout {options.layout} is not one of {', '.join(frame_store.LAYOUTS)}")
     allowed_failures(options.max_failures, 0)
+    check_backend(options.backend)
+
+
+def extraction_settings(options: Options) -> Settings:
+    """What of the options shapes the frames."""
+    return Settings(
+        short_side=options.short_side,
+        quality=options.quality,
+        layout=options.layout,
+        fps=options.fps,
+        max_frames=options.max_frames,
+        keep_partial=options.keep_partial,
+        backend=options.backend,
+    )
 
 
 def allowed_failures(text: str, found: int) -> int:
@@ -91,7 +144,7 @@ def allowed_failures(text: str, found: int) -> int:
     return found * int(parts[1]) // 100 if parts[2] else int(parts[1])
 
 
-def refuse_mixing(out: Path, listed: Catalog, settings: dict[str, int]) -> None:
+def refuse_mixing(out: Path, listed: Catalog, settings: dict[str, object]) -> None:
     """Raise InputError when `out` holds frames of another data set or of other settings."""
     if not (out / catalog.FILE_NAME).is_file():
         return
@@ -112,17 +165,16 @@ def refuse_mixing(out: Path, listed: Catalog, settings: dict[str, int]) -> None:
 def extract_all(options: Options, listed: Catalog, matched: Matched) -> list[ledger.Entry]:
     """Extract what is not there yet; returns one entry a listed video, in the catalog's order, as the ledger has it."""
     before = ledger.read(options.out)
+    settings = extraction_settings(options)
     tasks = [
-        Task(video, path, options.root / "video", options.out, options.short_side, options.quality, before.get(video.name))
+        Task(video, path, options.videos.resolve(), options.out.resolve(), settings, before.get(video.name))
         for video, path in matched.found.items()
     ]
     entries = {
-        video.name: ledger.Entry(
-            video.class_name, video.video_id, video.path, ledger.MISSING, f"not under {options.root / 'video'}"
-        )
+        video.name: ledger.Entry(video.class_name, video.video_id, video.path, ledger.MISSING, f"not under {options.videos}")
         for video in matched.missing
     }
-    results = executors.run(extract, tasks, options.workers or available_cpus())
+    results = executors.run(extract, tasks, options.workers or available_cpus(), options.cluster, crashed=failed)
     for entry in progress(results, "videos", total=len(tasks)):
         entries[entry.name] = entry
         if entry != before.get(entry.name):
@@ -131,7 +183,18 @@ def extract_all(options: Options, listed: Catalog, matched: Matched) -> list[led
             say(f"failed: {entry.path}: {entry.reason}")
     ordered = [entries[video.name] for video in listed.videos]
     ledger.rewrite(options.out, ordered)
+    write_failures(options.out, ordered)
     return ordered
+
+
+def write_failures(out: Path, entries: list[ledger.Entry]) -> None:
+    """Write failures.csv, one row a failed video with the decoder's own words, or remove it when none failed."""
+    rows = [(e.class_name, e.video_id, e.path, e.reason) for e in entries if e.status == ledger.FAILED]
+    if rows:
+        table = pd.DataFrame(rows, columns=["class_name", "video_id", "path", "reason"])
+        files.write_text(out / FAILURES, table.to_csv(index=False))
+    else:
+        (out / FAILURES).unlink(missing_ok=True)
 
 
 def report(options: Options, matched: Matched, entries: list[ledger.Entry], seconds: float) -> None:
@@ -158,13 +221,13 @@ def exit_code(options: Options, listed: Catalog, entries: list[ledger.Entry]) ->
     counts = ledger.counts(entries)
     if counts[ledger.FAILED] > allowed_failures(options.max_failures, counts[ledger.OK] + counts[ledger.FAILED]):
         raise InputError(
-            f"{counts[ledger.FAILED]} videos failed, --max-failures is {options.max_failures}: see the lines "
-            f"with status failed in {options.out / ledger.FILE_NAME}; the others are extracted"
+            f"{counts[ledger.FAILED]} videos failed, --max-failures is {options.max_failures}: see "
+            f"{options.out / FAILURES}; the others are extracted"
         )
     if counts[ledger.MISSING] and not options.allow_missing:
         raise InputError(
             f"{counts[ledger.MISSING]} of {len(listed.videos)} listed videos are not under "
-            f"{options.root / 'video'}; the others are extracted. If that is meant, pass --allow-missing"
+            f"{options.videos}; the others are extracted. If that is meant, pass --allow-missing"
         )
     return 0
 

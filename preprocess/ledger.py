@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from preprocess.catalog import Catalog
 from preprocess.common import files
 from preprocess.common.errors import InputError
 
@@ -19,7 +20,8 @@ class Entry:
     """What became of one video. Sizes in pixels or bytes; counts and sizes of what was not reached are 0.
 
     `declared_frames` is the header's count, `decoded_frames` how many came out: both are kept because headers lie.
-    `width` and `height` are the source's, `frame_width` and `frame_height` the JPEGs'.
+    `width` and `height` are the source's, `frame_width` and `frame_height` the JPEGs'. The hashes are of the video file and
+    of its JPEGs one after the other.
     """
 
     class_name: str
@@ -27,6 +29,7 @@ class Entry:
     path: str
     status: str
     reason: str = ""
+    segment_s: tuple[float, float] | None = None
     declared_frames: int = 0
     decoded_frames: int = 0
     fps: float = 0.0
@@ -38,8 +41,7 @@ class Entry:
     source_bytes: int = 0
     source_sha256: str = ""
     jpeg_bytes: int = 0
-    short_side: int = 0
-    quality: int = 0
+    jpeg_sha256: str = ""
 
     @property
     def name(self) -> str:
@@ -63,7 +65,9 @@ def read(folder: Path) -> dict[str, Entry]:
     lines = path.read_text(encoding="utf-8").split("\n")
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            entry = Entry(**json.loads(line))
+            value = json.loads(line)
+            segment = value.get("segment_s")
+            entry = Entry(**value | {"segment_s": tuple(segment) if segment else None})
         except (ValueError, TypeError):
             raise InputError(f"{path}, line {number} is damaged: delete that line, its video will be done again") from None
         entries[entry.name] = entry
@@ -79,6 +83,16 @@ def append(folder: Path, entry: Entry) -> None:
 def rewrite(folder: Path, entries: Iterable[Entry]) -> None:
     """Replace the ledger by these lines, atomically."""
     files.write_text(folder / FILE_NAME, "".join(map(to_line, entries)))
+
+
+def check_finished(folder: Path, listed: Catalog, entries: dict[str, Entry]) -> None:
+    """Raise InputError unless every listed video has its line: extraction has come to an end there."""
+    undone = sum(video.name not in entries for video in listed.videos)
+    if undone:
+        raise InputError(
+            f"{folder} is not finished, {undone} of {len(listed.videos)} videos are not in its ledger: "
+            "run preprocess/extract_frames.py again, it goes on from there"
+        )
 
 
 def counts(entries: Iterable[Entry]) -> dict[str, int]:

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT, Run
 
 from preprocess import ledger
-from preprocess.extract import FRAME_NAME
+from preprocess.frame_store import FRAME_NAME
 
 pytestmark = pytest.mark.slow
 OPPOSITES = [("MoveLeft", "MoveRight"), ("MoveUp", "MoveDown"), ("SizeGrow", "SizeShrink")]

@@ -131,7 +131,7 @@ def test_a_page_holds_the_largest_row_however_large(tmp_path: Path, run: Run) ->
     for number, size in enumerate(sizes, start=1):
         (folder / f"image_{number:05d}.jpg").write_bytes(rng.bytes(size))
     listed = catalog.Catalog("folder", ("Big",), ("1",), (catalog.Video("Big", "one", 0, "Big/one.avi", (TRAIN,)),))
-    catalog.save(listed, tmp_path / "f", settings={"short_side": 240, "quality": 90}, unlisted=[])
+    catalog.save(listed, tmp_path / "f", settings={"layout": "dir"}, unlisted=[])
     ledger.rewrite(
         tmp_path / "f", [ledger.Entry("Big", "one", "Big/one.avi", "ok", decoded_frames=3, fps=25.0, jpeg_bytes=sum(sizes))]
     )

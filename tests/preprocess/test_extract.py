@@ -18,6 +18,7 @@ from preprocess import catalog, ledger
 from preprocess.catalog import TEST, TRAIN
 from preprocess.common import files
 from preprocess.common.errors import InputError
+from preprocess.frame_store import LAYOUTS
 
 COMMAND = "preprocess/extract_frames.py"
 
@@ -45,18 +46,28 @@ def test_frames_are_numbered_from_one_and_the_ledger_counts_them(frames: Path) -
 
 def test_the_catalog_says_which_splits_each_video_is_in(frames: Path) -> None:
     listed, written = catalog.load(frames)
-    assert written["settings"] == {"short_side": 240, "quality": 90}
+    assert written["settings"] == {
+        "short_side": 240,
+        "quality": 90,
+        "layout": "dir",
+        "fps": 0.0,
+        "max_frames": 0,
+        "keep_partial": False,
+        "backend": "pyav",
+    }
     assert listed.splits == ("1", "2", "3")
     for i in range(3):
         assert sorted(video.flags[i] for video in listed.videos) == [TRAIN] * 6 + [TEST] * 2
 
 
-def test_a_second_run_does_nothing_and_changes_no_byte(ucf: Path, tmp_path: Path, run: Run) -> None:
-    run(COMMAND, "--root", ucf, "--out", tmp_path / "f")
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "f").rglob("*.jpg")}
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_second_run_does_nothing_and_changes_no_byte(ucf: Path, tmp_path: Path, run: Run, layout: str) -> None:
+    run(COMMAND, "--root", ucf, "--out", tmp_path / "f", "--layout", layout)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "f").glob("*/**/*")}
+    assert before
     content = tree(tmp_path / "f")
-    run(COMMAND, "--root", ucf, "--out", tmp_path / "f", "--workers", 1)
-    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "f").rglob("*.jpg")} == before
+    run(COMMAND, "--root", ucf, "--out", tmp_path / "f", "--workers", 1, "--layout", layout)
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "f").glob("*/**/*")} == before
     assert tree(tmp_path / "f") == content
 
 
@@ -73,12 +84,14 @@ def test_a_run_after_a_kill_gives_the_bytes_of_an_undisturbed_one(frames: Path, 
     assert not list(out.rglob(".*"))
 
 
-def test_kill_9_leaves_no_worker_and_a_run_after_it_gives_the_same_bytes(tmp_path: Path, run: Run) -> None:
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_kill_9_leaves_no_worker_and_a_run_after_it_gives_the_same_bytes(tmp_path: Path, run: Run, layout: str) -> None:
     make_ucf(tmp_path / "data", frames=300)
-    run(COMMAND, "--root", tmp_path / "data", "--out", tmp_path / "expected")
+    run(COMMAND, "--root", tmp_path / "data", "--out", tmp_path / "expected", "--layout", layout)
     for killed_when in (0, 2, 5):  # folders published
         out = tmp_path / "f"
         command = [sys.executable, str(ROOT / COMMAND), "--root", str(tmp_path / "data"), "--out", str(out)]
+        command += ["--layout", layout]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 60
         while len(list(out.glob("*/v_*"))) < killed_when or not list(out.glob("*/.*.partial")):
@@ -90,7 +103,7 @@ def test_kill_9_leaves_no_worker_and_a_run_after_it_gives_the_same_bytes(tmp_pat
         while processes_of_session(process.pid):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-    run(COMMAND, "--root", tmp_path / "data", "--out", tmp_path / "f")
+    run(COMMAND, "--root", tmp_path / "data", "--out", tmp_path / "f", "--layout", layout)
     assert tree(tmp_path / "f") == tree(tmp_path / "expected")
 
 
@@ -129,10 +142,46 @@ def test_bad_and_absent_videos_stop_nothing_and_are_all_accounted_for(tmp_path: 
     entries = ledger.read(tmp_path / "f")
     assert ledger.counts(entries.values()) == {"ok": 6, "failed": 1, "missing": 1}
     assert not (tmp_path / "f/Alpha/v_Alpha_g01_c01").exists()
+    failures = (tmp_path / "f/failures.csv").read_text().splitlines()
+    assert failures[0] == "class_name,video_id,path,reason"
+    assert failures[1].startswith("Alpha,v_Alpha_g01_c01,Alpha/v_Alpha_g01_c01.avi,the file is cut short")
+    assert len(failures) == 2
     done = run(COMMAND, "--root", root, "--out", tmp_path / "f", "--max-failures", "15%", code=2)
     assert "1 of 8 listed videos are not under" in error_line(done)
     assert "--allow-missing" in done.stderr
     run(COMMAND, "--root", root, "--out", tmp_path / "f", "--max-failures", "1", "--allow-missing")
+    (root / "video/Alpha/v_Alpha_g01_c01.avi").write_bytes(whole)
+    run(COMMAND, "--root", root, "--out", tmp_path / "f", "--allow-missing")
+    assert not (tmp_path / "f/failures.csv").exists()
+
+
+def test_a_cut_video_keeps_what_it_has_when_asked(tmp_path: Path, run: Run) -> None:
+    make_video(tmp_path / "data/video/Alpha/a.avi", frames=60)
+    make_video(tmp_path / "data/video/Alpha/b.avi", frames=20)
+    whole = (tmp_path / "data/video/Alpha/a.avi").read_bytes()
+    (tmp_path / "data/video/Alpha/a.avi").write_bytes(whole[: len(whole) // 2])
+    run(COMMAND, "--dataset", "folder", "--root", tmp_path / "data", "--out", tmp_path / "f", "--keep-partial")
+    entry = ledger.read(tmp_path / "f")["Alpha/a"]
+    assert (entry.status, entry.reason.startswith("the file is cut short")) == ("ok", True)
+    assert 0 < entry.decoded_frames < 60
+    assert len(list((tmp_path / "f/Alpha/a").iterdir())) == entry.decoded_frames
+
+
+def test_fewer_frames_a_second_and_at_most_so_many(ucf: Path, tmp_path: Path, run: Run) -> None:
+    run(COMMAND, "--root", ucf, "--out", tmp_path / "f", "--fps", 5, "--max-frames", 4, "--short-side", 24)
+    entries = ledger.read(tmp_path / "f").values()
+    assert {(e.decoded_frames, e.fps, e.frame_width, e.frame_height) for e in entries} == {(4, 5.0, 32, 24)}
+
+
+def test_both_layouts_hold_the_same_frames_and_pack_into_the_same_shards(
+    ucf: Path, frames: Path, records: Path, tmp_path: Path, run: Run
+) -> None:
+    run(COMMAND, "--root", ucf, "--out", tmp_path / "z", "--layout", "zip")
+    assert ledger.read(tmp_path / "z") == ledger.read(frames)
+    assert len(list((tmp_path / "z").glob("*/*.zip"))) == 8
+    run("mindrecord/build.py", "--frames", tmp_path / "z", "--out", tmp_path / "r")
+    for path in records.glob("split-*"):
+        assert (tmp_path / "r" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_names_full_of_signs_and_metadata_that_is_not_utf8_are_no_obstacle(tmp_path: Path, run: Run) -> None:
@@ -152,6 +201,9 @@ def test_names_full_of_signs_and_metadata_that_is_not_utf8_are_no_obstacle(tmp_p
         (("--max-failures", "few"), "--max-failures few is neither a count nor a percentage"),
         (("--qualty", "3"), "Unrecognized options: --qualty"),
         (("--workers", "x"), "--workers"),
+        (("--layout", "tar"), "--layout tar is not one of dir, zip"),
+        (("--backend", "decord"), "--backend decord is not known"),
+        (("--fps", "-1"), "are 0 or more"),
         ((), "data/UCF101 does not exist"),
     ],
 )

@@ -1,0 +1,94 @@
+"""Where a video's JPEGs are: a folder of files, or one stored zip with the same names inside. Both appear by rename."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from preprocess.common.errors import InputError
+
+FRAME_NAME = "image_{:05d}.jpg"  # 1-based, as the field's tools expect
+FOLDER, ZIP = "dir", "zip"
+LAYOUTS = (FOLDER, ZIP)
+Writer = Callable[[int, bytes], None]  # of a frame's number and its JPEG
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say: the same frames make the same bytes on any day
+
+
+def target(frames: Path, class_name: str, video_id: str, layout: str) -> Path:
+    """The folder, or the zip file, that holds a video's frames."""
+    return frames / class_name / (f"{video_id}.zip" if layout == ZIP else video_id)
+
+
+def remove(path: Path) -> None:
+    """Delete a video's frames, in either layout, if they are there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def published(path: Path, layout: str) -> Iterator[Writer]:
+    """Yield `write(number, jpeg)`; what was written becomes `path` by one rename, or nothing does when the block raises."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    remove(partial)
+    try:
+        if layout == ZIP:
+            with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+
+                def write_member(number: int, jpeg: bytes) -> None:
+                    archive.writestr(zipfile.ZipInfo(FRAME_NAME.format(number), ZIP_TIME), jpeg)
+
+                yield write_member
+        else:
+            partial.mkdir()
+            # a folder's own descriptor spares the kernel a walk through the whole path for every frame
+            folder = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+
+                def write_file(number: int, jpeg: bytes) -> None:
+                    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                    file = os.open(FRAME_NAME.format(number), flags, 0o666, dir_fd=folder)
+                    try:
+                        rest = memoryview(jpeg)
+                        while rest:  # a disk that fills up takes a part, and refuses the next
+                            rest = rest[os.write(file, rest) :]
+                    finally:
+                        os.close(file)
+
+                yield write_file
+            finally:
+                os.close(folder)
+        remove(path)
+        os.rename(partial, path)
+    finally:
+        remove(partial)
+
+
+def read_frames(path: Path, layout: str, count: int) -> list[bytes]:
+    """The JPEGs 1 to `count` of a video, in order, from either layout.
+
+    Raises InputError naming the first that is not there, or a zip that cannot be read.
+    """
+    if layout == ZIP:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return [archive.read(FRAME_NAME.format(number)) for number in range(1, count + 1)]
+        except (FileNotFoundError, KeyError, zipfile.BadZipFile) as error:
+            words = " ".join(str(error).split())
+            raise InputError(f"{path} does not give its {count} frames: {words}; delete it and extract again") from None
+    jpegs = []
+    for number in range(1, count + 1):
+        frame = path / FRAME_NAME.format(number)
+        try:
+            jpegs.append(frame.read_bytes())
+        except FileNotFoundError:
+            raise InputError(
+                f"{frame} is missing, the ledger counts {count} frames: delete {path} and run extract_frames.py again"
+            ) from None
+    return jpegs
