@@ -10,7 +10,7 @@ from preprocess.common import files
 from preprocess.common.errors import InputError
 
 UNUSED, TRAIN, TEST = 0, 1, 2
-SCHEMA = 1
+SCHEMA = 2
 FILE_NAME = "catalog.json"
 
 

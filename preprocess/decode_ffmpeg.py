@@ -46,8 +46,8 @@ def open_video(path: Path, short_side: int, selection: Selection) -> OpenVideo:
     unreadable = (av.FFmpegError, OSError, ValueError, IndexError)
     with suppress(*unreadable), av.open(str(path), metadata_errors="ignore") as container:
         stream = container.streams.video[0]
-        codec = stream.codec_context
-        info = VideoInfo(codec.name, codec.width, codec.height, float(stream.average_rate or 0), stream.frames)
+        if codec := stream.codec_context:
+            info = VideoInfo(codec.name, codec.width, codec.height, float(stream.average_rate or 0), stream.frames)
     return OpenVideo(info, pictures(path, short_side, selection))
 
 

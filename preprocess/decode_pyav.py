@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from preprocess.decode import DecodeError, OpenVideo, Picture, Plane, VideoInfo, target_size, words
 from preprocess.selection import Selection, wanted
@@ -35,6 +36,9 @@ def open_video(path: Path, short_side: int, selection: Selection) -> OpenVideo:
         raise DecodeError("has no video stream")
     stream = container.streams.video[0]
     codec = stream.codec_context
+    if codec is None:  # what PyAV's types do not say
+        container.close()  # type: ignore[unreachable]
+        raise DecodeError("has a video stream in a codec that is not known; --backend ffmpeg may know it")
     rate = stream.average_rate or Fraction(0)
     info = VideoInfo(codec.name, codec.width, codec.height, float(rate), stream.frames)
     return OpenVideo(info, pictures(container, stream, short_side, wanted(selection, rate)))
@@ -45,6 +49,8 @@ def pictures(
 ) -> Iterator[Picture]:
     """Decode, and convert the frames whose indices are wanted; closes the container when done or dropped."""
     stream.codec_context.thread_count = 1  # a process a core decodes faster than threads within a clip
+    cv2.setNumThreads(1)
+    reformatter = VideoReformatter()  # one for all frames: a frame's own would set swscale up anew each time
     decoded = 0
     with container:
         try:
@@ -53,13 +59,13 @@ def pictures(
                 if index is None:
                     return
                 if decoded - 1 == index:
-                    yield picture(frame, short_side)
+                    yield picture(frame, short_side, reformatter)
                     index = next(indices, None)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise DecodeError(f"decoding broke off after {decoded} frames: {words(error)}") from None
 
 
-def picture(frame: av.VideoFrame, short_side: int) -> Picture:
+def picture(frame: av.VideoFrame, short_side: int, reformatter: VideoReformatter) -> Picture:
     """Scale, convert and turn one frame.
 
     The planes of a BT.601 video, brought to 8 bits and 4:2:0 where they are not, are a JPEG's planes but for their range.
@@ -68,11 +74,12 @@ def picture(frame: av.VideoFrame, short_side: int) -> Picture:
     width, height = target_size(frame.width, frame.height, short_side)
     turns = round(frame.rotation / 90) % 4  # rotation counts degrees counter-clockwise
     if frame.format.is_rgb or frame.colorspace not in BT601_CODES:
-        return turned(np.asarray(frame.to_ndarray(format="rgb24", width=width, height=height), np.uint8), turns)
+        rgb = reformatter.reformat(frame, width=width, height=height, format="rgb24", interpolation="BICUBIC")
+        return turned(np.asarray(rgb.to_ndarray(), np.uint8), turns)
     full_range = frame.format.name in FULL_RANGE_FORMATS or frame.color_range == FULL_RANGE_CODE
     if frame.format.name not in ("yuv420p", "yuvj420p") or (width, height) != (frame.width, frame.height):
         name = "yuvj420p" if full_range else "yuv420p"  # as the source's, so that swscale leaves the range alone
-        frame = frame.reformat(width=width, height=height, format=name, interpolation="BICUBIC")
+        frame = reformatter.reformat(frame, width=width, height=height, format=name, interpolation="BICUBIC")
     y, u, v = (visible(plane) for plane in frame.planes)
     if not full_range:
         y, u, v = lookup(y, LUMA_TO_FULL), lookup(u, CHROMA_TO_FULL), lookup(v, CHROMA_TO_FULL)

@@ -9,7 +9,7 @@ included.
 
 from __future__ import annotations
 
-import shutil
+import os
 import subprocess
 import sys
 import tempfile
@@ -77,31 +77,36 @@ def compare(
     options: Options, clips: list[Path], data: Path, short_side: int, layout: str, scratch: Path
 ) -> dict[str, float | int | str]:
     """Time both sides `pairs` times in turn; medians in seconds, the median of the pairs' ratios, bytes of each side."""
-    out = scratch / "out"
 
-    def ours() -> None:
+    def ours(out: Path) -> None:
         command = [sys.executable, str(ROOT / "preprocess/extract_frames.py"), "--dataset", "folder", "--root", str(data)]
         command += ["--out", str(out), "--short-side", str(short_side), "--quality", str(options.quality)]
         command += ["--layout", layout, "--workers", str(options.processes)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
-    def theirs(q: int) -> None:
-        with ThreadPoolExecutor(options.processes) as pool:
-            for job in [pool.submit(ffmpeg_clip, clip, out / clip.stem, short_side, q) for clip in clips]:
-                job.result()
+    def theirs(q: int) -> Callable[[Path], None]:
+        def extract(out: Path) -> None:
+            with ThreadPoolExecutor(options.processes) as pool:
+                for job in [pool.submit(ffmpeg_clip, clip, out / clip.stem, short_side, q) for clip in clips]:
+                    job.result()
 
-    _, our_bytes = timed(ours, out)
-    q = next(q for q in range(1, 32) if timed(lambda q=q: theirs(q), out)[1] <= our_bytes or q == 31)  # type: ignore[misc]
-    decode_s, _ = timed(lambda: decode_all(clips, options.processes), out)
+        return extract
+
+    _, our_bytes = timed(ours, scratch)
+    q = next(q for q in range(1, 32) if q == 31 or timed(theirs(q), scratch)[1] <= our_bytes)
+    decode_s = median(timed(lambda _: decode_all(clips, options.processes), scratch)[0] for _ in range(options.pairs))
     our_times, their_times, their_bytes = [], [], 0
     for _ in range(options.pairs):
-        our_times.append(timed(ours, out)[0])
-        seconds, their_bytes = timed(lambda: theirs(q), out)
+        our_times.append(timed(ours, scratch)[0])
+        seconds, their_bytes = timed(theirs(q), scratch)
         their_times.append(seconds)
+    ratios = [a / b for a, b in zip(our_times, their_times, strict=True)]
     return {
         "short_side": short_side,
         "layout": layout,
-        "ratio": round(median(a / b for a, b in zip(our_times, their_times, strict=True)), 3),
+        "ratio": round(median(ratios), 3),
+        "ratio_min": round(min(ratios), 3),
+        "ratio_max": round(max(ratios), 3),
         "ours_s": round(median(our_times), 2),
         "ffmpeg_s": round(median(their_times), 2),
         "decode_only_s": round(decode_s, 2),
@@ -112,13 +117,18 @@ def compare(
     }
 
 
-def timed(action: Callable[[], None], out: Path) -> tuple[float, int]:
-    """Run `action`, which writes into `out`; returns its seconds and the bytes of what it wrote, and deletes that."""
+def timed(action: Callable[[Path], None], scratch: Path) -> tuple[float, int]:
+    """Let `action` write into a new folder; returns its seconds and the bytes of the frames it wrote.
+
+    The folder stays until the end: on ext4, making files just after as many were deleted takes ten times as long, since
+    inodes deleted within the last seconds are passed over one by one. What earlier runs wrote is on disk before this begins.
+    """
+    out = Path(tempfile.mkdtemp(dir=scratch)) / "out"
+    os.sync()
     began = time.perf_counter()
-    action()
+    action(out)
     seconds = time.perf_counter() - began
     written = sum(p.stat().st_size for p in out.rglob("*") if p.suffix in (".jpg", ".zip")) if out.exists() else 0
-    shutil.rmtree(out, ignore_errors=True)
     return seconds, written
 
 

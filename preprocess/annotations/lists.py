@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from preprocess.common.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
@@ -16,6 +18,8 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
 
     Words that a line lacks are empty texts. Raises InputError when the file is missing, empty, or has longer lines.
     """
+    import pandas as pd  # half a second, which data sets without such lists need not wait for
+
     try:
         table = pd.read_csv(
             path,

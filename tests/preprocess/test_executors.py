@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import resource
@@ -158,16 +159,20 @@ def test_items_are_taken_as_workers_become_free_and_leaving_early_ends_the_worke
 
 @everywhere
 def test_kill_9_of_the_parent_leaves_no_process(cluster: str, tmp_path: Path) -> None:
-    parent = subprocess.Popen([sys.executable, str(JOBS), "2", cluster, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    try:
+    with subprocess.Popen(
+        [sys.executable, str(JOBS), "2", cluster, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as parent:
         assert parent.stdout is not None
         workers = {parent.stdout.readline().strip() for _ in range(10)}
         left = children(parent.pid)
-        assert workers <= {str(pid) for pid in left}
-    finally:
         parent.kill()
-        parent.communicate()
-    wait_until(lambda: all(map(gone, left)), f"still there: {[pid for pid in left if not gone(pid)]}")
+    assert workers <= {str(pid) for pid in left}
+    try:
+        wait_until(lambda: all(map(gone, left)), "there are processes left")
+    finally:
+        for pid in left:
+            if not gone(pid):
+                os.kill(pid, signal.SIGKILL)
 
 
 @everywhere
@@ -191,11 +196,8 @@ def test_ctrl_c_is_left_to_the_parent(cluster: str, tmp_path: Path) -> None:
 
 
 def test_many_workers_need_not_fit_into_the_usual_limit_of_open_files(tmp_path: Path) -> None:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (70, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-
-    command = [sys.executable, str(JOBS), "8", "", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=limit) as parent:
+    command = ["sh", "-c", 'ulimit -S -n 70; exec "$@"', "sh", sys.executable, str(JOBS), "8", "", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         assert len({parent.stdout.readline() for _ in range(60)}) == 8
         parent.terminate()
@@ -209,15 +211,28 @@ def test_more_workers_than_open_files_are_allowed_is_an_error_that_says_so() -> 
         list(executors.run(square, [], most, ""))
 
 
-def test_workers_that_cannot_start_are_an_error_and_blamed_on_no_item(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_workers_that_cannot_start_are_an_error(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     module = types.ModuleType("nowhere_else")
     exec("def function(item): return item", module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     with pytest.raises(InputError, match="the worker processes end before they begin"):
         list(executors.run(module.function, [1, 2, 3], 1, "", given_up))
     assert "No module named 'nowhere_else'" in capfd.readouterr().err
+
+
+def test_a_worker_that_dies_before_it_begins_is_blamed_on_no_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slow_starter.py").write_text(f"""
+import multiprocessing, os, pathlib
+starts = pathlib.Path({str(tmp_path / "starts")!r})
+if multiprocessing.parent_process() is not None:
+    with starts.open("a") as stream: stream.write("x")
+    if len(starts.read_text()) < 3: os._exit(1)
+def function(item): return item
+""")
+    monkeypatch.syspath_prepend(tmp_path)
+    function = importlib.import_module("slow_starter").function
+    assert list(executors.run(function, ["one"], 2, "", lambda item, reason: f"{item}: {reason}")) == ["one"]
+    assert (tmp_path / "starts").read_text() == "xxx"
 
 
 def test_a_cluster_without_dask_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
