@@ -78,11 +78,11 @@ def own_cluster(workers: int) -> Iterator[Client]:
             n_workers=workers,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # of its figures in plain text, which it always serves; None takes 8787
             memory_limit=0,  # else it ends a worker that it finds too large
             local_directory=scratch,
             silence_logs=logging.CRITICAL,
-            scheduler_kwargs={"allowed_failures": 0},
+            scheduler_kwargs={"allowed_failures": 0, "dashboard": False},
             plugins=(LeaveInterrupts(),),
         ) as cluster,
         Client(cluster, set_as_default=False) as client,

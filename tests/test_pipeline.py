@@ -229,6 +229,7 @@ def test_a_mistake_in_evaluation_gets_one_line(arguments: tuple[str, ...], says:
     assert says in error_line(run("eval/evaluate.py", "--records", records, *arguments, code=2))
 
 
+@pytest.mark.slow
 def test_the_ucf101_recipe_starts(records: Path, tmp_path: Path, run: Run) -> None:
     done = run(
         "train/train.py",

@@ -84,7 +84,7 @@ def test_a_run_after_a_kill_gives_the_bytes_of_an_undisturbed_one(frames: Path, 
     assert not list(out.rglob(".*"))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", ["dir", pytest.param("zip", marks=pytest.mark.slow)])
 def test_kill_9_leaves_no_worker_and_a_run_after_it_gives_the_same_bytes(tmp_path: Path, run: Run, layout: str) -> None:
     make_ucf(tmp_path / "data", frames=300)
     run(COMMAND, "--root", tmp_path / "data", "--out", tmp_path / "expected", "--layout", layout)

@@ -74,6 +74,7 @@ print(entry.status, entry.decoded_frames, int(peak_kb) // 1024)
 """
 
 
+@pytest.mark.slow
 def test_a_worker_stays_small_however_long_the_video(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     with av.open(str(tmp_path / "long.avi"), "w") as container:
