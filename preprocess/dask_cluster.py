@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+import dask
 from distributed import Client, Future, LocalCluster, Security, Worker, WorkerPlugin, as_completed, rpc
 from distributed.scheduler import KilledWorker
 from distributed.utils import silence_logging_cmgr
@@ -73,16 +74,19 @@ def own_cluster(workers: int) -> Iterator[Client]:
     """A scheduler and so many worker processes of one thread each, on 127.0.0.1, for as long as the context."""
     allow_open_files(workers * FILES_PER_WORKER)
     with (
+        dask.config.set(
+            {"distributed.deploy.lost-worker-timeout": "10000 h"}
+        ),  # else whom it takes long to start again is out
         tempfile.TemporaryDirectory(prefix="dask-", ignore_cleanup_errors=True) as scratch,
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",  # of its figures in plain text, which it always serves; None takes 8787
+            dashboard_address=None,
             memory_limit=0,  # else it ends a worker that it finds too large
             local_directory=scratch,
             silence_logs=logging.CRITICAL,
-            scheduler_kwargs={"allowed_failures": 0, "dashboard": False},
+            scheduler_kwargs={"allowed_failures": 0},
             plugins=(LeaveInterrupts(),),
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
@@ -172,7 +176,7 @@ class DaskCluster:
 
     def outcome(self, future: Future[Any], value: Any, item: ItemT) -> Any:
         """What came of an item, from Dask's finished `future` and its `value`: the result, or the exception's triple."""
-        if future.status in ("cancelled", "lost"):
+        if future.status == "cancelled":
             raise InputError(f"the Dask scheduler at {self.address} was lost: nothing that was done is lost; run again")
         if future.status != "error":
             return value
