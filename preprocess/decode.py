@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from preprocess.common.errors import InputError, nearest
 from preprocess.selection import Selection
 
+BACKENDS = ("pyav", "ffmpeg")
 Plane = NDArray[np.uint8]
 # A picture of full range: RGB (height, width, 3), or the planes Y, Cb, Cr of ITU-R BT.601 at 4:2:0, which are what a JPEG
 # holds (JFIF 1.02): chroma planes have half the size, rounded up
@@ -50,21 +52,15 @@ def open_video(path: Path, short_side: int, selection: Selection, backend: str =
         DecodeError: the file cannot be opened or has no video; later, from the iterator, decoding broke off.
         InputError: the backend is not there.
     """
-    return backends()[backend](path, short_side, selection)
-
-
-def backends() -> dict[str, Callable[[Path, int, Selection], OpenVideo]]:
-    """The decoding backends by name. (A function, because they build on this module.)"""
-    from preprocess import decode_ffmpeg, decode_pyav
-
-    return {"pyav": decode_pyav.open_video, "ffmpeg": decode_ffmpeg.open_video}
+    decoder = import_module(f"preprocess.decode_{backend}")  # one of BACKENDS, which build on this module
+    video: OpenVideo = decoder.open_video(path, short_side, selection)
+    return video
 
 
 def check_backend(name: str) -> None:
     """Raise InputError unless there is such a backend and this machine has what it needs."""
-    known = backends()
-    if name not in known:
-        raise InputError(f"--backend {name} is not known{nearest(name, known)} The backends: {', '.join(known)}")
+    if name not in BACKENDS:
+        raise InputError(f"--backend {name} is not known{nearest(name, BACKENDS)} The backends: {', '.join(BACKENDS)}")
     if name == "ffmpeg":
         from preprocess.decode_ffmpeg import find_ffmpeg
 

@@ -20,6 +20,7 @@ from preprocess.common.errors import InputError
 from preprocess.decode import DecodeError, OpenVideo, Picture, VideoInfo
 from preprocess.selection import Selection, wanted
 
+FLAGS = "bicubic+accurate_rnd+full_chroma_int"  # swscale rounds down at each step unless it is told not to
 HEADER = re.compile(rb"YUV4MPEG2 W(\d+) H(\d+) F(\d+):(\d+) ")
 
 
@@ -58,7 +59,7 @@ def command_line(path: Path, short_side: int) -> list[str]:
         keeps = f"lte(min(iw,ih),{short_side})"
         sides = {s: f"if({keeps},i{s},round(i{s}*{short_side}/min(iw,ih)))" for s in "wh"}
         video = video.filter("scale", **sides)
-    video = video.filter("scale", out_range="full", out_color_matrix="bt601")
+    video = video.filter("scale", out_range="full", out_color_matrix="bt601", flags=FLAGS)
     output = {"format": "yuv4mpegpipe", "pix_fmt": "yuvj420p", "strict": -1, "fps_mode": "passthrough"}
     command: list[str] = video.output("pipe:", loglevel="error", **output).compile(cmd=find_ffmpeg())
     return command

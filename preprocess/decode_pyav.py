@@ -9,18 +9,19 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from preprocess.decode import DecodeError, OpenVideo, Picture, Plane, VideoInfo, target_size, words
 from preprocess.selection import Selection, wanted
 
 # ITU-R BT.601: limited range puts luma in 16..235 and chroma in 16..240; a JPEG uses all of 0..255
-STEPS = np.arange(256)
-LUMA_TO_FULL = np.clip(np.rint((STEPS - 16) * 255 / 219), 0, 255).astype(np.uint8)
-CHROMA_TO_FULL = np.clip(np.rint((STEPS - 128) * 255 / 224) + 128, 0, 255).astype(np.uint8)
+LUMA_SCALE, LUMA_SHIFT = 255 / 219, -16 * 255 / 219
+CHROMA_SCALE, CHROMA_SHIFT = 255 / 224, 128 - 128 * 255 / 224 - 1e-3  # 16 would end at 0.5: down, on every processor
 # ITU-T H.273, table 4: 2 is not stated, as in all older files; 5 and 6 are BT.601
 BT601_CODES = (2, 5, 6)
 FULL_RANGE_CODE = 2  # of FFmpeg's AVColorRange
+# swscale rounds down at each step unless it is told not to, which makes RGB 1.2 grey levels too dark
+ROUNDED = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 FULL_RANGE_FORMATS = ("yuvj420p", "yuvj422p", "yuvj444p", "yuvj440p", "yuvj411p", "gray")
 
 
@@ -74,21 +75,22 @@ def picture(frame: av.VideoFrame, short_side: int, reformatter: VideoReformatter
     width, height = target_size(frame.width, frame.height, short_side)
     turns = round(frame.rotation / 90) % 4  # rotation counts degrees counter-clockwise
     if frame.format.is_rgb or frame.colorspace not in BT601_CODES:
-        rgb = reformatter.reformat(frame, width=width, height=height, format="rgb24", interpolation="BICUBIC")
+        rgb = reformatter.reformat(frame, width=width, height=height, format="rgb24", interpolation=ROUNDED, threads=1)
         return turned(np.asarray(rgb.to_ndarray(), np.uint8), turns)
     full_range = frame.format.name in FULL_RANGE_FORMATS or frame.color_range == FULL_RANGE_CODE
     if frame.format.name not in ("yuv420p", "yuvj420p") or (width, height) != (frame.width, frame.height):
         name = "yuvj420p" if full_range else "yuv420p"  # as the source's, so that swscale leaves the range alone
-        frame = reformatter.reformat(frame, width=width, height=height, format=name, interpolation="BICUBIC")
+        frame = reformatter.reformat(frame, width=width, height=height, format=name, interpolation=ROUNDED, threads=1)
     y, u, v = (visible(plane) for plane in frame.planes)
     if not full_range:
-        y, u, v = lookup(y, LUMA_TO_FULL), lookup(u, CHROMA_TO_FULL), lookup(v, CHROMA_TO_FULL)
+        y = scaled(y, LUMA_SCALE, LUMA_SHIFT)
+        u, v = scaled(u, CHROMA_SCALE, CHROMA_SHIFT), scaled(v, CHROMA_SCALE, CHROMA_SHIFT)
     return turned(y, turns), turned(u, turns), turned(v, turns)
 
 
-def lookup(plane: Plane, table: Plane) -> Plane:
-    """`table[plane]`, by OpenCV, which takes a third of NumPy's time."""
-    return np.asarray(cv2.LUT(plane, table), np.uint8)
+def scaled(plane: Plane, scale: float, shift: float) -> Plane:
+    """`plane * scale + shift`, rounded, and clipped to 0..255: OpenCV's vectorised way, a fifth of a table's time."""
+    return np.asarray(cv2.addWeighted(plane, scale, plane, 0, shift), np.uint8)
 
 
 def visible(plane: av.video.plane.VideoPlane) -> Plane:

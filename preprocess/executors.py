@@ -25,10 +25,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from queue import SimpleQueue
 from typing import Generic, NoReturn, Protocol, TypeVar
 
+from preprocess import worker_source
 from preprocess.common.errors import InputError
 
 ItemT = TypeVar("ItemT")
@@ -112,7 +113,7 @@ def executor_for(workers: int, cluster: str) -> Iterator[Executor]:
 
 @dataclass(frozen=True)
 class Processes:
-    """So many processes of this machine. They are spawned, not forked: the libraries they use start threads."""
+    """So many processes of this machine, forks of `preprocess.worker_source`."""
 
     workers: int
 
@@ -197,7 +198,7 @@ class Team(Generic[ItemT, ResultT]):
 
     def new_worker(self) -> Worker:
         """Start a process."""
-        pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=follow_parent)
+        pool = ProcessPoolExecutor(1, mp_context=worker_source.CONTEXT, initializer=follow_parent)
         self.workers.add(pool)
         return Worker(pool, pool.submit(started, self.function))
 

@@ -11,6 +11,10 @@ if __name__ == "__main__":  # worker processes import this file too, under anoth
     # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+    from preprocess.worker_source import preload
+
+    preload("preprocess.extract", "preprocess.decode_pyav")
+
     from preprocess.common import cli
     from preprocess.extraction import Options, main
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from preprocess.common.errors import InputError
+from preprocess.stored_zip import StoredZip
 
 FRAME_NAME = "image_{:05d}.jpg"  # 1-based, as the field's tools expect
 FOLDER, ZIP = "dir", "zip"
 LAYOUTS = (FOLDER, ZIP)
 Writer = Callable[[int, bytes], None]  # of a frame's number and its JPEG
-ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say: the same frames make the same bytes on any day
+WRITE_BYTES = 1 << 18
 
 
 def target(frames: Path, class_name: str, video_id: str, layout: str) -> Path:
@@ -39,12 +40,10 @@ def published(path: Path, layout: str) -> Iterator[Writer]:
     remove(partial)
     try:
         if layout == ZIP:
-            with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-
-                def write_member(number: int, jpeg: bytes) -> None:
-                    archive.writestr(zipfile.ZipInfo(FRAME_NAME.format(number), ZIP_TIME), jpeg)
-
-                yield write_member
+            with partial.open("wb", buffering=WRITE_BYTES) as stream:
+                archive = StoredZip(stream)
+                yield lambda number, jpeg: archive.write(FRAME_NAME.format(number), jpeg)
+                archive.close()
         else:
             partial.mkdir()
             # a folder's own descriptor spares the kernel a walk through the whole path for every frame

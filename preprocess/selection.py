@@ -33,6 +33,8 @@ def wanted(selection: Selection, source_fps: Fraction) -> Iterator[int]:
     last: float = math.inf
     if selection.segment_s is not None:
         first, last = (math.floor(Fraction(str(t)) * source_fps) for t in selection.segment_s)
+    if selection == Selection():
+        yield from count()  # the usual case, without a fraction a frame
     thins = 0 < selection.fps < source_fps
     step = source_fps / Fraction(str(selection.fps)) if thins else Fraction(1)
     for k in count():

@@ -11,6 +11,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,7 @@ def test_workers_that_cannot_start_are_an_error(monkeypatch: pytest.MonkeyPatch,
     module = types.ModuleType("nowhere_else")
     exec("def function(item): return item", module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # one of an earlier test would say it there
     with pytest.raises(InputError, match="the worker processes end before they begin"):
         list(executors.run(module.function, [1, 2, 3], 1, "", given_up))
     assert "No module named 'nowhere_else'" in capfd.readouterr().err
