@@ -28,7 +28,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,6 +48,7 @@ ResultT = TypeVar("ResultT")
 ROOT = Path(__file__).resolve().parents[1]
 CONNECT_SECONDS = 8
 COUNT_WORKERS_EVERY_S = 5.0
+POLL_S = 0.01  # each thread has its next item, so none waits for this
 ITEMS_PER_THREAD = 2  # one that runs, and the next
 ITEMS_FOR_NO_WORKER = 16  # so that a cluster that starts its workers when there is work sees some
 FILES_PER_WORKER = 16  # open here for a worker of our own
@@ -114,8 +115,6 @@ def running_cluster(address: str) -> Iterator[Client]:
             "or name another with --cluster"
         ) from None
     with Client(address, set_as_default=False) as client:
-        if not client.nthreads():
-            say(f"the Dask scheduler at {address} has no workers yet: waiting for them")
         yield client
 
 
@@ -141,6 +140,7 @@ class DaskCluster:
         self.address = address
         self.threads = 0
         self.counted_at = -COUNT_WORKERS_EVERY_S
+        self.empty_counts = 0
 
     def outcomes(
         self, function: Callable[[ItemT], ResultT], items: Iterable[ItemT], alone: bool = False
@@ -159,14 +159,25 @@ class DaskCluster:
             yield from ready  # only now, so that no worker waits while the caller does something with it
             if not running:
                 return
-            ready = [self.outcome(future, value, running.pop(future.key)) for future, value in finished.next_batch()]
+            ready = [self.outcome(future, value, running.pop(future.key)) for future, value in self.next_batch(finished)]
+
+    def next_batch(self, finished: Any) -> list[tuple[Future[Any], Any]]:
+        """Wait for what is finished next, with an eye on whether there is anybody who could finish anything."""
+        while not (batch := finished.next_batch(block=False)):
+            time.sleep(POLL_S)
+            self.items_at_once()
+        return list(batch)
 
     def items_at_once(self) -> int:
         """How many items to have at the scheduler: few, but enough for the workers there are. They come and go."""
         now = time.monotonic()
         if now - self.counted_at >= COUNT_WORKERS_EVERY_S:
             self.counted_at = now
-            self.threads = sum(self.client.nthreads().values())
+            with suppress(OSError):  # the scheduler is gone, as the futures will say
+                self.threads = sum(self.client.nthreads().values())
+            self.empty_counts = 0 if self.threads else self.empty_counts + 1
+            if self.empty_counts == 2:  # one alone may be a worker that starts, or starts again
+                say(f"the Dask scheduler at {self.address} has no workers: waiting for some (Ctrl-C to give up)")
         return self.threads * ITEMS_PER_THREAD or ITEMS_FOR_NO_WORKER
 
     def submit(self, function: Callable[[ItemT], ResultT], item: ItemT) -> Future[Any]:

@@ -77,6 +77,7 @@ def run(
     """
     give_up = crashed or refuse
     aside: list[ItemT] = []
+    lost: list[ItemT] = []
     with executor_for(workers, cluster) as executor:
         with closing(executor.outcomes(function, items)) as outcomes:
             for outcome in outcomes:
@@ -86,7 +87,12 @@ def run(
                     yield outcome
         with closing(executor.outcomes(function, aside, alone=True)) as outcomes:
             for outcome in outcomes:
-                yield give_up(outcome.item, DIED_TWICE) if isinstance(outcome, Died) else outcome
+                if isinstance(outcome, Died):
+                    lost.append(outcome.item)
+                else:
+                    yield outcome
+    for item in lost:
+        yield give_up(item, DIED_TWICE)
 
 
 def refuse(item: object, reason: str) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from preprocess import frame_store, jpeg, ledger
@@ -58,7 +59,7 @@ def extract(task: Task) -> ledger.Entry:
     """
     entry = failed(task, "")
     try:
-        entry = replace(entry, source_bytes=task.source.stat().st_size, source_sha256=files.sha256(task.source))
+        entry = replace(entry, source_bytes=task.source.stat().st_size, source_sha256=source_sha256(task.source))
         cut = missing_bytes(task.source)
     except OSError as error:
         return replace(entry, reason=f"cannot be read: {error.strerror}")
@@ -75,6 +76,17 @@ def extract(task: Task) -> ledger.Entry:
         frame_store.remove(task.target)
         return replace(entry, status=ledger.FAILED, reason=str(error))
     return entry
+
+
+@lru_cache(maxsize=16)
+def hashed(path: Path, _size: int, _mtime_ns: int) -> str:
+    return files.sha256(path)
+
+
+def source_sha256(path: Path) -> str:
+    """The hash of a video file, which the segments of an untrimmed video share: read once a worker, not once a segment."""
+    state = path.stat()
+    return hashed(path, state.st_size, state.st_mtime_ns)
 
 
 def failed(task: Task, reason: str) -> ledger.Entry:

@@ -28,16 +28,24 @@ def read(root: Path) -> Catalog:
     split_count = max(max(paths) for paths in found.values())
     videos = []
     for label, class_name in enumerate(class_names):
-        flags: dict[str, list[int]] = {}
+        flags: dict[str, dict[int, int]] = {}  # video -> {split's index: flag}
         for index in range(split_count):
             path = found[class_name].get(index + 1, folder / f"{class_name}_test_split{index + 1}.txt")
             table = read_table(path, ["video", "flag"])
             for line, (video, flag) in enumerate(table.itertuples(index=False), start=1):
                 if flag not in ("0", "1", "2"):
                     raise InputError(f"{path}, line {line}: flag {flag!r} of {video} should be 0, 1 or 2")
-                flags.setdefault(video, [UNUSED] * split_count)[index] = int(flag)
+                before = flags.setdefault(video, {}).setdefault(index, int(flag))
+                if before != int(flag):
+                    raise InputError(f"{path}, line {line}: {video} has flag {before} above: delete one of the lines")
         videos += [
-            Video(class_name, PurePosixPath(video).stem, label, f"{class_name}/{video}", tuple(values))
-            for video, values in sorted(flags.items())
+            Video(
+                class_name,
+                PurePosixPath(video).stem,
+                label,
+                f"{class_name}/{video}",
+                tuple(by_split.get(index, UNUSED) for index in range(split_count)),
+            )
+            for video, by_split in sorted(flags.items())
         ]
     return Catalog("hmdb51", class_names, tuple(str(i + 1) for i in range(split_count)), tuple(videos))

@@ -89,7 +89,14 @@ def test_hmdb51_reads_flags_of_names_full_of_signs(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(("text", "says"), [("a.avi 3 \n", "flag '3' of a.avi should be 0, 1 or 2"), ("", "is empty")])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a.avi 3 \n", "flag '3' of a.avi should be 0, 1 or 2"),
+        ("", "is empty"),
+        ("a.avi 1 \na.avi 2 \n", "line 2: a.avi has flag 1 above"),
+    ],
+)
 def test_hmdb51_bad_split_files_are_refused_by_name(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "video").mkdir()
     write(tmp_path / "split/climb_test_split1.txt", text)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,9 +18,10 @@ import simplejpeg
 from conftest import ROOT, Run, error_line, make_ucf, make_video
 
 from preprocess import catalog, ledger
-from preprocess.catalog import TEST, TRAIN
+from preprocess.catalog import TEST, TRAIN, Video
 from preprocess.common import files
 from preprocess.common.errors import InputError
+from preprocess.extract import Settings, Task, extract
 from preprocess.frame_store import LAYOUTS
 
 COMMAND = "preprocess/extract_frames.py"
@@ -253,3 +257,46 @@ def test_the_ledger_of_ucf101_mini_counts_what_pyav_decodes(shared: Path, tmp_pa
     for entry in entries:
         with av.open(str(root / "video" / entry.path), metadata_errors="ignore") as container:
             assert entry.decoded_frames == sum(1 for _ in container.decode(video=0)), entry.path
+
+
+def test_segments_of_one_video_hash_it_once(ucf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video = ucf / "video/Alpha/v_Alpha_g01_c01.avi"
+    read: list[Path] = []
+    real = files.sha256
+    monkeypatch.setattr(files, "sha256", lambda path: read.append(path) or real(path))
+    settings = Settings(0, 90, "dir", 0.0, 0, False, "pyav")
+    for n in range(3):
+        segment = Video("Alpha", f"part{n}", 0, video.name, (1,), (0.1 * n, 0.1 * n + 0.1))
+        entry = extract(Task(segment, video.name, video.parent, tmp_path, settings, None))
+        assert (entry.status, entry.source_sha256) == ("ok", real(video))
+    assert read == [video]
+
+
+FULL_DISK = """
+mount -t tmpfs -o size=400k none "$1" || exit 77
+"$2" "$3" --root "$4" --out "$1/f"
+echo "code $?; half: $(find "$1/f" -name '*.partial' | wc -l); whole: $(find "$1/f" -name 'v_*' | wc -l)"
+mount -o remount,size=50m "$1"
+"$2" "$3" --root "$4" --out "$1/f" && cp -r "$1/f" "$5"
+"""
+
+
+def test_a_full_disk_stops_it_with_one_line_and_with_room_it_goes_on(ucf: Path, tmp_path: Path, run: Run) -> None:
+    small = tmp_path / "small disk"
+    small.mkdir()
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", FULL_DISK, "sh"]
+    command += [str(small), sys.executable, str(ROOT / COMMAND), str(ucf), str(tmp_path / "f")]
+    if shutil.which("unshare") is None:
+        pytest.skip("no unshare here, which makes a small disk for this test")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 77 or "unshare:" in done.stderr:
+        pytest.skip(f"no small disk can be made here: {done.stderr.strip()}")
+    line = f"error: the output: {os.strerror(errno.ENOSPC)}: make room or choose another --out; what was finished is kept"
+    assert line in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    state = re.search(r"code (\d+); half: (\d+); whole: (\d+)", done.stdout)
+    assert state is not None
+    assert state.group(1, 2) == ("2", "0")
+    assert 1 <= int(state[3]) < 8
+    run(COMMAND, "--root", ucf, "--out", tmp_path / "expected")
+    assert tree(tmp_path / "f") == tree(tmp_path / "expected")
