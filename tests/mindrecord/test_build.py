@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import json
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from conftest import Run, error_line
 
 from mindrecord import manifest
+from mindrecord.jpegs import StoredFrames
 from mindrecord.pack import ShardTask, VideoSource, read_rows, write_shard
 from mindrecord.plan import MIB, PlannedRow, PlannedVideo, page_bytes, plan_shards
 from preprocess import catalog, ledger
@@ -204,6 +206,24 @@ def test_a_file_is_no_larger_than_asked(tmp_path: Path) -> None:
             folder = tmp_path / str(video.index)
             folder.mkdir()
             (folder / "image_00001.jpg").write_bytes(rng.bytes(video.rows[0].jpeg_bytes))
-            sources.append(VideoSource("A", str(video.index), 0, (1,), 25.0, 1, video.rows, folder))
-        written = write_shard(ShardTask(tmp_path / shard.file, page, (1,), "dir", tuple(sources), None))
+            sources.append(VideoSource("A", str(video.index), 0, (1,), 25.0, video.rows, StoredFrames(folder, "dir", 1)))
+        written = write_shard(ShardTask(tmp_path / shard.file, page, (1,), tuple(sources)))
         assert 8 * MIB < written.size_bytes <= 12 * MIB
+
+
+@pytest.mark.slow
+def test_200_000_rows_open_within_3_seconds(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/image_00001.jpg").write_bytes(b"x" * 500)
+    jpegs, rows = StoredFrames(tmp_path / "one", "dir", 1), (PlannedRow(0, 1, 500),)
+    paths = []
+    for shard in range(8):
+        videos = tuple(VideoSource("A", f"{shard}_{i}", 0, (1,), 0.0, rows, jpegs) for i in range(25_000))
+        path = tmp_path / f"split-1-{shard:05d}.mindrecord"
+        assert write_shard(ShardTask(path, 4 * MIB, (1,), videos)).rows == 25_000
+        paths.append(str(path))
+    began = time.monotonic()
+    packed = ds.MindDataset(paths, columns_list=["label", "offsets", "jpegs"], shuffle=ds.Shuffle.GLOBAL)
+    assert packed.get_dataset_size() == 200_000
+    next(iter(packed.create_dict_iterator(num_epochs=1, output_numpy=True)))
+    assert time.monotonic() - began < 3
