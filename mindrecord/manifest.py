@@ -15,11 +15,13 @@ FILE_NAME = "manifest.json"
 
 @dataclass(frozen=True)
 class Shard:
-    """One MindRecord file and its index (`file` + ".db"), with what they must hold."""
+    """One MindRecord file and its index (`file` + ".db"), with what they must hold: `videos` whole, in as many `rows` or
+    more."""
 
     file: str
     flags: tuple[int, ...]
     rows: int
+    videos: int
     frames: int
     size_bytes: int
     sha256: str
@@ -85,13 +87,18 @@ def load(folder: Path) -> Manifest:
             f"{path} is of another schema than this version's {schema.VERSION}: "
             "pack the frames again with mindrecord/build.py --out a new folder"
         )
-    value["shards"] = tuple(Shard(**shard | {"flags": tuple(shard["flags"])}) for shard in value["shards"])
+    value["shards"] = tuple(map(shard_from_json, value["shards"]))
     value["absent"] = tuple(Absent(**video | {"flags": tuple(video["flags"])}) for video in value["absent"])
     manifest = Manifest(**value | {name: tuple(value[name]) for name in ("class_names", "splits")})
     for shard in manifest.shards:
         check_size(folder / shard.file, shard.size_bytes)
         check_size(folder / (shard.file + ".db"), shard.db_size_bytes)
     return manifest
+
+
+def shard_from_json(value: dict[str, Any]) -> Shard:
+    """A shard as `asdict` and JSON have it."""
+    return Shard(**value | {"flags": tuple(value["flags"])})
 
 
 def check_size(path: Path, size_bytes: int) -> None:

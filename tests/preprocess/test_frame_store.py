@@ -24,6 +24,7 @@ def publish(folder: Path, layout: str, jpegs: list[bytes] = JPEGS) -> Path:
 def test_what_is_written_is_what_is_read(tmp_path: Path, layout: str) -> None:
     path = publish(tmp_path, layout)
     assert frame_store.read_frames(path, layout, 3) == JPEGS
+    assert frame_store.frame_bytes(path, layout, 3) == [len(jpeg) for jpeg in JPEGS]
     assert [p.name for p in (tmp_path / "Class").iterdir()] == [path.name]
 
 
@@ -54,11 +55,13 @@ def test_publishing_again_replaces_and_a_leftover_is_no_obstacle(tmp_path: Path,
 @layouts
 def test_a_missing_frame_is_named(tmp_path: Path, layout: str) -> None:
     path = publish(tmp_path, layout)
-    with pytest.raises(InputError, match=r"image_00004\.jpg"):
-        frame_store.read_frames(path, layout, 4)
+    for function in (frame_store.read_frames, frame_store.frame_bytes):
+        with pytest.raises(InputError, match=r"image_00004\.jpg"):
+            function(path, layout, 4)
     frame_store.remove(path)
-    with pytest.raises(InputError, match=r"video\.zip"):
-        frame_store.read_frames(path, layout, 1)
+    for function in (frame_store.read_frames, frame_store.frame_bytes):
+        with pytest.raises(InputError, match=r"video\.zip"):
+            function(path, layout, 1)
 
 
 def test_a_zip_is_stored_and_has_the_same_bytes_on_any_day(tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""The hidden folder in which a records folder is built. It outlives a run that is interrupted, and the next one goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mindrecord.manifest import Shard, shard_from_json
+from preprocess.common import files
+from preprocess.common.progress import say
+
+PLAN, FINISHED, RECORDS = "plan.json", "finished.jsonl", "records"
+
+
+class Building:
+    """Beside `out`, `.<name>.building`: in `records` what will become `out`, `plan.json`, which says of which frames and
+    settings, and `finished.jsonl`, one line a shard that is done, with its hashes."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.folder = out.with_name(f".{out.name}.building")
+        self.records = self.folder / RECORDS
+
+    def begin(self, plan: dict[str, Any]) -> dict[str, Shard]:
+        """Make the folder, or go on with it; returns the shards by file that a run before has finished there.
+
+        What it holds by another plan is deleted, and that is said.
+        """
+        path = self.folder / PLAN
+        plan = json.loads(json.dumps(plan))
+        if path.is_file() and files.read_json(path) == plan:
+            return self.finished()
+        if path.is_file():
+            say(f"{self.folder} was left by a run over other frames or settings: its shards are deleted")
+        self.remove()
+        self.records.mkdir(parents=True)
+        files.write_json(path, plan)
+        return {}
+
+    def finished(self) -> dict[str, Shard]:
+        """The lines of `finished.jsonl` by file. A last line that was cut off by a kill is left out."""
+        path = self.folder / FINISHED
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
+        shards = [shard_from_json(json.loads(line)) for line in lines]
+        return {shard.file: shard for shard in shards}
+
+    def append(self, shard: Shard) -> None:
+        """Record a shard that is done, in one write."""
+        with (self.folder / FINISHED).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(shard)) + "\n")
+
+    def publish(self) -> None:
+        """Rename the records into place. An empty folder that stands there is replaced."""
+        os.rename(self.records, self.out)
+        self.remove()
+
+    def remove(self) -> None:
+        """Delete the folder, if it is there."""
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,163 @@
+"""What mindrecord/build.py does: every video to rows of shards, and a manifest of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mindrecord import manifest, schema, sources
+from mindrecord.building import Building
+from mindrecord.manifest import Manifest
+from mindrecord.pack import ShardTask, VideoSource, write_shard
+from mindrecord.plan import MAX_PAGE_BYTES, MIB, PlannedVideo, page_bytes, plan_shards
+from mindrecord.sources import Source
+from preprocess import executors
+from preprocess.catalog import TEST, TRAIN
+from preprocess.common import files
+from preprocess.common.cpus import available_cpus
+from preprocess.common.errors import InputError
+from preprocess.common.progress import progress, say
+
+WINDOW_FRAMES = 16
+
+
+@dataclass(frozen=True)
+class Options:
+    """Pack a frames folder into MindRecord shards, one row a video or segment, one pack for all splits."""
+
+    frames: Path = Path("work/frames")
+    """The frames folder that preprocess/extract_frames.py wrote."""
+    out: Path = Path("work/records")
+    """The records folder to write; it appears whole or not at all."""
+    shard_mb: int = 256
+    """Largest size of a shard, in MiB; a video that is larger has a shard of its own."""
+    segment_frames: int = 0
+    """Cut a video longer than this into rows of so many frames, a multiple of 16, which are quicker to read a clip from; 0
+    makes every video one row."""
+    seed: int = 0
+    """Seed of the order in which videos are spread over the shards."""
+    workers: int = 0
+    """Processes; 0 takes every core this process may use. The bytes written do not depend on it."""
+    cluster: str = ""
+    """A Dask cluster instead of processes here: tcp://host:port of its scheduler, or local:N."""
+
+
+def main(options: Options) -> int:
+    check(options)
+    say(f"{options.frames} -> {options.out}")
+    files.refuse_other_folder(options.out, manifest.FILE_NAME, "a records folder")
+    with files.locked(options.out):
+        building = Building(options.out)
+        source = frames_source(options)
+        settings = pack_settings(options, source)
+        if (options.out / manifest.FILE_NAME).is_file():
+            refuse_another_pack(options.out, settings, source.sha256)
+            building.remove()
+            say(f"{options.out} already holds these frames; nothing to do")
+            return 0
+        began = time.monotonic()
+        packed = write_all(options, building, source, settings)
+        manifest.save(packed, building.records)
+        building.publish()
+    report(packed, time.monotonic() - began)
+    return 0
+
+
+def frames_source(options: Options) -> Source:
+    """What the options say is to be packed."""
+    return sources.frames_folder(options.frames, options.segment_frames)
+
+
+def pack_settings(options: Options, source: Source) -> dict[str, Any]:
+    """What the shards' bytes depend on, the frames aside."""
+    return {**source.settings, **{name: getattr(options, name) for name in ("shard_mb", "segment_frames", "seed")}}
+
+
+def check(options: Options) -> None:
+    """Raise InputError on a value out of range."""
+    if options.shard_mb < 1 or options.workers < 0 or options.seed < 0:
+        raise InputError("--shard-mb is 1 or more, --seed and --workers are 0 or more")
+    if options.segment_frames < 0 or options.segment_frames % WINDOW_FRAMES:
+        raise InputError(
+            f"--segment-frames {options.segment_frames} is not a multiple of {WINDOW_FRAMES}: evaluation takes windows of "
+            f"{WINDOW_FRAMES} frames, which only then are those of the whole video"
+        )
+
+
+def refuse_another_pack(out: Path, settings: dict[str, Any], frames_sha256: str) -> None:
+    """Raise InputError when the records at `out` are not of these frames and settings."""
+    before = manifest.load(out)
+    for name, value in settings.items():
+        if before.settings.get(name) != value:
+            raise InputError(
+                f"{out} was packed with {name} {before.settings.get(name)}, this run asks for {value}: "
+                "choose another --out, or delete that folder"
+            )
+    if before.frames_sha256 != frames_sha256:
+        raise InputError(
+            f"{out} holds other frames (the ledger has changed since): choose another --out, or delete that "
+            "folder to pack again"
+        )
+
+
+def write_all(options: Options, building: Building, source: Source, settings: dict[str, Any]) -> Manifest:
+    """Plan and write every shard that is not there yet into `building`; returns what the manifest has to say."""
+    tasks = shard_tasks(options, source, building.records)
+    plan = {
+        "schema": schema.VERSION,
+        "settings": settings,
+        "frames_sha256": source.sha256,
+        "shards": {task.path.name: [f"{v.class_name}/{v.video_id}" for v in task.videos] for task in tasks},
+    }
+    finished = building.begin(plan)
+    if finished:
+        say(f"{len(finished)} of {len(tasks)} shards are there from a run before")
+    tasks = [replace(task, before=finished.get(task.path.name)) for task in tasks]
+    workers = min(options.workers or available_cpus(), len(tasks))
+    done = {}
+    for shard in progress(executors.run(write_shard, tasks, workers, options.cluster), "shards", total=len(tasks)):
+        done[shard.file] = shard
+        if shard != finished.get(shard.file):
+            building.append(shard)
+    shards = tuple(done[task.path.name] for task in tasks)
+    listed = source.listed
+    return Manifest(listed.dataset, listed.class_names, listed.splits, settings, source.sha256, shards, source.absent)
+
+
+def shard_tasks(options: Options, source: Source, folder: Path) -> list[ShardTask]:
+    """Plan the shards, to be written into `folder`."""
+    planned = [PlannedVideo(index, item.video.flags, item.rows) for index, item in enumerate(source.videos)]
+    page = page_bytes(planned, options.shard_mb * MIB)
+    if page == 0:
+        video, row = max(((v, row) for v in planned for row in v.rows), key=lambda pair: pair[1].row_bytes)
+        fewer = max(row.frames * MAX_PAGE_BYTES // row.row_bytes // WINDOW_FRAMES, 1) * WINDOW_FRAMES
+        raise InputError(
+            f"{source.videos[video.index].video.name} would have a row of {row.row_bytes / MIB:.0f} MiB, MindRecord holds "
+            f"{MAX_PAGE_BYTES // MIB}: cut long videos with --segment-frames {fewer} or less"
+        )
+
+    def packed(video: PlannedVideo) -> VideoSource:
+        item = source.videos[video.index]
+        about = item.video
+        return VideoSource(about.class_name, about.video_id, about.label, about.flags, item.fps, item.rows, item.jpegs)
+
+    return [
+        ShardTask(folder.resolve() / shard.file, page, shard.flags, tuple(map(packed, shard.videos)))
+        for shard in plan_shards(planned, options.shard_mb * MIB, page, options.seed)
+    ]
+
+
+def report(packed: Manifest, seconds: float) -> None:
+    """Say what was packed."""
+    videos, rows, frames, size_bytes = (
+        sum(getattr(shard, name) for shard in packed.shards) for name in ("videos", "rows", "frames", "size_bytes")
+    )
+    say(
+        f"{videos} videos in {rows} rows, {frames} frames, in {len(packed.shards)} shards of {size_bytes / MIB:.0f} MiB "
+        f"together, {seconds:.1f} s; {len(packed.absent)} listed videos are not there to pack"
+    )
+    for split in packed.splits:
+        train, test = (sum(shard.videos for shard in packed.shards_of(split, flag)) for flag in (TRAIN, TEST))
+        say(f"split {split}: {train} train, {test} test")
