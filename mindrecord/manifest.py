@@ -11,6 +11,16 @@ from preprocess.common import files
 from preprocess.common.errors import InputError
 
 FILE_NAME = "manifest.json"
+COPY_OR_PACK = "copy the records folder again, or delete it and pack it again with mindrecord/build.py"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a shard, as it was written."""
+
+    name: str
+    size_bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,14 @@ class Shard:
     sha256: str
     db_size_bytes: int
     db_sha256: str
+
+    @property
+    def stored_files(self) -> tuple[StoredFile, StoredFile]:
+        """The shard's data and its index."""
+        return (
+            StoredFile(self.file, self.size_bytes, self.sha256),
+            StoredFile(f"{self.file}.db", self.db_size_bytes, self.db_sha256),
+        )
 
 
 @dataclass(frozen=True)
@@ -78,6 +96,17 @@ def load(folder: Path) -> Manifest:
 
     Raises InputError when the folder is no records folder, is of another schema, or a shard is missing or cut.
     """
+    manifest = read(folder)
+    for shard in manifest.shards:
+        for file in shard.stored_files:
+            problem = size_problem(folder, file)
+            if problem:
+                raise InputError(problem)
+    return manifest
+
+
+def read(folder: Path) -> Manifest:
+    """Read `manifest.json`, whatever became of the shards. Raises InputError when it is none or of another schema."""
     path = folder / FILE_NAME
     if not path.is_file():
         raise InputError(f"{folder} is not a records folder (it has no {FILE_NAME}): make one with mindrecord/build.py")
@@ -89,11 +118,7 @@ def load(folder: Path) -> Manifest:
         )
     value["shards"] = tuple(map(shard_from_json, value["shards"]))
     value["absent"] = tuple(Absent(**video | {"flags": tuple(video["flags"])}) for video in value["absent"])
-    manifest = Manifest(**value | {name: tuple(value[name]) for name in ("class_names", "splits")})
-    for shard in manifest.shards:
-        check_size(folder / shard.file, shard.size_bytes)
-        check_size(folder / (shard.file + ".db"), shard.db_size_bytes)
-    return manifest
+    return Manifest(**value | {name: tuple(value[name]) for name in ("class_names", "splits")})
 
 
 def shard_from_json(value: dict[str, Any]) -> Shard:
@@ -101,9 +126,11 @@ def shard_from_json(value: dict[str, Any]) -> Shard:
     return Shard(**value | {"flags": tuple(value["flags"])})
 
 
-def check_size(path: Path, size_bytes: int) -> None:
-    """Raise InputError unless the file is there with this size."""
+def size_problem(folder: Path, file: StoredFile) -> str:
+    """What is wrong with the file's size, and what to do; an empty text when it is there with its size."""
+    path = folder / file.name
     found = path.stat().st_size if path.is_file() else None
-    if found != size_bytes:
-        state = "is missing" if found is None else f"has {found} bytes, the manifest says {size_bytes}"
-        raise InputError(f"{path} {state}: copy the records folder again, or pack it again with mindrecord/build.py")
+    if found == file.size_bytes:
+        return ""
+    state = "is missing" if found is None else f"has {found} bytes, the manifest says {file.size_bytes}"
+    return f"{path} {state}: {COPY_OR_PACK}"
