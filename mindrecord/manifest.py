@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mindrecord import schema
+from preprocess.catalog import TRAIN, UNUSED
 from preprocess.common import files
 from preprocess.common.errors import InputError
 
@@ -59,7 +61,8 @@ class Absent:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A records folder. `settings` are the frames' and the plan's; `frames_sha256` is the hash of the ledger packed."""
+    """A records folder. `settings` are the frames' and the plan's; `frames_sha256` is the hash of the ledger packed;
+    `class_videos` is what `count_classes` makes of the videos packed."""
 
     dataset: str
     class_names: tuple[str, ...]
@@ -68,6 +71,7 @@ class Manifest:
     frames_sha256: str
     shards: tuple[Shard, ...]
     absent: tuple[Absent, ...]
+    class_videos: dict[str, dict[str, list[int]]]
 
     def split_index(self, split: str) -> int:
         """The place of a split's flag. Raises InputError when there is no such split."""
@@ -84,6 +88,18 @@ class Manifest:
         """The listed videos with `flag` in `split` that are not packed."""
         index = self.split_index(split)
         return [video for video in self.absent if video.flags[index] == flag]
+
+
+def count_classes(
+    videos: Iterable[tuple[int, tuple[int, ...]]], classes: int, splits: tuple[str, ...]
+) -> dict[str, dict[str, list[int]]]:
+    """How many videos of each class, in the order of labels, train and test in each split, given labels and flags."""
+    counts = {split: {"train": [0] * classes, "test": [0] * classes} for split in splits}
+    for label, flags in videos:
+        for split, flag in zip(splits, flags, strict=True):
+            if flag != UNUSED:
+                counts[split]["train" if flag == TRAIN else "test"][label] += 1
+    return counts
 
 
 def save(manifest: Manifest, folder: Path) -> None:
