@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from conftest import Run, error_line
+from conftest import Run
 from PIL import Image
 
 from mindrecord.manifest import Absent, Manifest, Shard
@@ -68,7 +68,3 @@ def test_a_clip_says_which_frames_it_has_and_what_the_splits_use_it_for(frames: 
     assert sheet_row(row, ("1", "2", "3"), 2).lines == lines
     assert sheet_row(row | {"video_frames": 3, "first_frame": 0}, ("1", "2", "3"), 2).lines[2] == "3 frames"
     assert [tile.shape for tile in sheet_row(row, ("1", "2", "3"), 2).tiles] == [(TILE_HEIGHT, 96, 3)] * 2
-
-
-def test_what_cannot_be_previewed_gets_one_line(tmp_path: Path, run: Run) -> None:
-    assert "is not a records folder" in error_line(run(COMMAND, tmp_path, code=2))

@@ -89,7 +89,3 @@ def test_a_shard_that_mindrecord_cannot_read_is_named(pack: Path) -> None:
     assert problem.startswith(f"{path.name} cannot be read: Invalid file, failed to parse header content of file")
     assert problem.endswith(PACK_AGAIN)
     assert "\n" not in problem
-
-
-def test_what_is_no_records_folder_is_refused(tmp_path: Path, run: Run) -> None:
-    assert "is not a records folder" in error_line(run(COMMAND, tmp_path, code=2))
