@@ -10,6 +10,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -20,7 +21,7 @@ from eval.metrics import figures
 from eval.report import results
 from eval.report.results import Evaluation
 from eval.scoring import Scorer, VideoScore, score_videos
-from mindrecord import manifest
+from mindrecord import integrity, manifest
 from mindrecord.manifest import Manifest
 from preprocess.catalog import TEST
 from preprocess.common import cli, files
@@ -44,6 +45,8 @@ class Options:
     """The report folder to write; by default report/ beside the checkpoint. A report that is there is replaced."""
     split: str | None = None
     """Which split's test videos; by default the one that the checkpoint was trained on."""
+    verify: Literal["size", "full"] = "size"
+    """What of the records is checked first: size, of every file, or full, the SHA-256 too, once a pack: it is remembered."""
     allow_missing: bool = False
     """Evaluate although some listed test videos are not packed; the report says how many."""
     batch_size: int = 8
@@ -57,6 +60,8 @@ def main(options: Options) -> int:
     folder = options.out or path.parent / "report"
     records = options.records.resolve()
     packed = manifest.load(records)
+    if options.verify == "full":
+        integrity.check(records, packed)
     devices.use(devices.target(), seed=0)
     meta, network = checkpoint.restore(path)
     split = options.split or meta.split

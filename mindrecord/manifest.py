@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mindrecord import schema
+from preprocess.catalog import TRAIN, UNUSED
 from preprocess.common import files
 from preprocess.common.errors import InputError
 
 FILE_NAME = "manifest.json"
+COPY_OR_PACK = "copy the records folder again, or delete it and pack it again with mindrecord/build.py"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a shard, as it was written."""
+
+    name: str
+    size_bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,14 @@ class Shard:
     db_size_bytes: int
     db_sha256: str
 
+    @property
+    def stored_files(self) -> tuple[StoredFile, StoredFile]:
+        """The shard's data and its index."""
+        return (
+            StoredFile(self.file, self.size_bytes, self.sha256),
+            StoredFile(f"{self.file}.db", self.db_size_bytes, self.db_sha256),
+        )
+
 
 @dataclass(frozen=True)
 class Absent:
@@ -41,7 +61,8 @@ class Absent:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A records folder. `settings` are the frames' and the plan's; `frames_sha256` is the hash of the ledger packed."""
+    """A records folder. `settings` are the frames' and the plan's; `frames_sha256` is the hash of the ledger packed;
+    `class_videos` is what `count_classes` makes of the videos packed."""
 
     dataset: str
     class_names: tuple[str, ...]
@@ -50,6 +71,7 @@ class Manifest:
     frames_sha256: str
     shards: tuple[Shard, ...]
     absent: tuple[Absent, ...]
+    class_videos: dict[str, dict[str, list[int]]]
 
     def split_index(self, split: str) -> int:
         """The place of a split's flag. Raises InputError when there is no such split."""
@@ -68,6 +90,18 @@ class Manifest:
         return [video for video in self.absent if video.flags[index] == flag]
 
 
+def count_classes(
+    videos: Iterable[tuple[int, tuple[int, ...]]], classes: int, splits: tuple[str, ...]
+) -> dict[str, dict[str, list[int]]]:
+    """How many videos of each class, in the order of labels, train and test in each split, given labels and flags."""
+    counts = {split: {"train": [0] * classes, "test": [0] * classes} for split in splits}
+    for label, flags in videos:
+        for split, flag in zip(splits, flags, strict=True):
+            if flag != UNUSED:
+                counts[split]["train" if flag == TRAIN else "test"][label] += 1
+    return counts
+
+
 def save(manifest: Manifest, folder: Path) -> None:
     """Write `manifest.json`."""
     files.write_json(folder / FILE_NAME, {"schema": schema.VERSION, **asdict(manifest)})
@@ -78,6 +112,17 @@ def load(folder: Path) -> Manifest:
 
     Raises InputError when the folder is no records folder, is of another schema, or a shard is missing or cut.
     """
+    manifest = read(folder)
+    for shard in manifest.shards:
+        for file in shard.stored_files:
+            problem = size_problem(folder, file)
+            if problem:
+                raise InputError(problem)
+    return manifest
+
+
+def read(folder: Path) -> Manifest:
+    """Read `manifest.json`, whatever became of the shards. Raises InputError when it is none or of another schema."""
     path = folder / FILE_NAME
     if not path.is_file():
         raise InputError(f"{folder} is not a records folder (it has no {FILE_NAME}): make one with mindrecord/build.py")
@@ -89,11 +134,7 @@ def load(folder: Path) -> Manifest:
         )
     value["shards"] = tuple(map(shard_from_json, value["shards"]))
     value["absent"] = tuple(Absent(**video | {"flags": tuple(video["flags"])}) for video in value["absent"])
-    manifest = Manifest(**value | {name: tuple(value[name]) for name in ("class_names", "splits")})
-    for shard in manifest.shards:
-        check_size(folder / shard.file, shard.size_bytes)
-        check_size(folder / (shard.file + ".db"), shard.db_size_bytes)
-    return manifest
+    return Manifest(**value | {name: tuple(value[name]) for name in ("class_names", "splits")})
 
 
 def shard_from_json(value: dict[str, Any]) -> Shard:
@@ -101,9 +142,11 @@ def shard_from_json(value: dict[str, Any]) -> Shard:
     return Shard(**value | {"flags": tuple(value["flags"])})
 
 
-def check_size(path: Path, size_bytes: int) -> None:
-    """Raise InputError unless the file is there with this size."""
+def size_problem(folder: Path, file: StoredFile) -> str:
+    """What is wrong with the file's size, and what to do; an empty text when it is there with its size."""
+    path = folder / file.name
     found = path.stat().st_size if path.is_file() else None
-    if found != size_bytes:
-        state = "is missing" if found is None else f"has {found} bytes, the manifest says {size_bytes}"
-        raise InputError(f"{path} {state}: copy the records folder again, or pack it again with mindrecord/build.py")
+    if found == file.size_bytes:
+        return ""
+    state = "is missing" if found is None else f"has {found} bytes, the manifest says {file.size_bytes}"
+    return f"{path} {state}: {COPY_OR_PACK}"

@@ -123,7 +123,11 @@ def write_all(options: Options, building: Building, source: Source, settings: di
             building.append(shard)
     shards = tuple(done[task.path.name] for task in tasks)
     listed = source.listed
-    return Manifest(listed.dataset, listed.class_names, listed.splits, settings, source.sha256, shards, source.absent)
+    labels_flags = ((item.video.label, item.video.flags) for item in source.videos)
+    class_videos = count_classes(labels_flags, len(listed.class_names), listed.splits)
+    return Manifest(
+        listed.dataset, listed.class_names, listed.splits, settings, source.sha256, shards, source.absent, class_videos
+    )
 
 
 def shard_tasks(options: Options, source: Source, folder: Path) -> list[ShardTask]:

@@ -13,7 +13,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -21,7 +21,7 @@ if __name__ == "__main__":  # a script's own folder comes first on the path; the
 import tyro
 import yaml
 
-from mindrecord import manifest
+from mindrecord import integrity, manifest
 from mindrecord.manifest import Manifest
 from preprocess.catalog import TRAIN
 from preprocess.common import cli, files
@@ -55,6 +55,8 @@ class Options:
     """The records folder that mindrecord/build.py wrote."""
     split: str = "1"
     """Which of the data set's splits to train on."""
+    verify: Literal["size", "full"] = "size"
+    """What of the records is checked first: size, of every file, or full, the SHA-256 too, once a pack: it is remembered."""
     out: Path | None = None
     """The run folder to write, new; by default work/runs/<recipe>-<date>-<time>."""
 
@@ -67,6 +69,8 @@ def main(options: Options) -> int:
     folder = options.out or RUNS / f"{options.recipe.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not empty: choose another --out, a run never writes over another")
+    if options.verify == "full":
+        integrity.check(records, packed)
     device = devices.target()
     devices.use(device, recipe.seed)
     batches = stream.training_batches(records, packed, options.split, recipe.clip, recipe.batch_size, recipe.seed)

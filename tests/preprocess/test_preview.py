@@ -6,7 +6,7 @@ import numpy as np
 from conftest import Run, error_line
 from PIL import Image
 
-from preprocess.preview import GAP, LABEL_WIDTH, TILE_HEIGHT, spread
+from preprocess.contact_sheet import GAP, LABEL_WIDTH, TILE_HEIGHT, spread
 
 COMMAND = "preprocess/preview.py"
 
@@ -35,3 +35,4 @@ def test_spread_takes_the_first_the_last_and_what_is_between() -> None:
 def test_a_folder_without_frames_or_a_wrong_ending_is_refused(frames: Path, tmp_path: Path, run: Run) -> None:
     assert "is not a frames folder" in error_line(run(COMMAND, tmp_path, code=2))
     assert "--out ends in .png or .jpg" in error_line(run(COMMAND, frames, "--out", "sheet.txt", code=2))
+    assert "in a folder that exists" in error_line(run(COMMAND, frames, "--out", "nowhere/sheet.png", code=2))

@@ -1,0 +1,174 @@
+"""What the rows of a pack must be: each by itself, those of a shard, and all together. Pure: rows in, findings out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from mindrecord.manifest import Manifest, Shard, count_classes
+from preprocess.catalog import TEST, TRAIN
+
+PACK_AGAIN = "delete the records folder and pack it again with mindrecord/build.py"
+OTHER_LISTS = "extract with the data set's official lists and pack again"
+
+
+@dataclass(frozen=True)
+class FoundVideo:
+    """A video of a shard, as its first row has it; the flags are the shard's."""
+
+    shard: str
+    class_name: str
+    video_id: str
+    label: int
+    flags: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """`Class/video_id`."""
+        return f"{self.class_name}/{self.video_id}"
+
+
+@dataclass(frozen=True)
+class FoundShard:
+    """What a shard holds, and what is wrong with it, a line each."""
+
+    rows: int
+    frames: int
+    videos: tuple[FoundVideo, ...]
+    problems: tuple[str, ...]
+
+
+def check_shard(
+    shard: Shard, rows: Iterable[Mapping[str, Any]], class_names: Sequence[str], segment_frames: int
+) -> FoundShard:
+    """Check the rows of one shard, in order; `segment_frames` is the length of a segment, 0 where videos are whole."""
+    count = frames = missing = 0
+    videos: list[FoundVideo] = []
+    problems = []
+    for row in rows:
+        count += 1
+        held = len(row["offsets"]) - 1
+        first, total = int(row["first_frame"]), int(row["video_frames"])
+        video = FoundVideo(shard.file, str(row["class_name"]), str(row["video_id"]), int(row["label"]), shard.flags)
+        wrong = list(row_problems(row, video, class_names))
+        if first == 0 or not videos or videos[-1].name != video.name:
+            if missing:
+                problems.append(f"{videos[-1].name} ends {missing} frames early")
+            videos.append(video)
+            missing = total
+        if first != total - missing or held != min(segment_frames or total, missing):
+            wrong.append(f"has frames {first} to {first + held - 1} of {total}, not the next of its video")
+        missing = total - first - held
+        frames += held
+        problems += [f"{video.name}, row {count}, {text}" for text in wrong]
+    if missing:
+        problems.append(f"{videos[-1].name} ends {missing} frames early")
+    for what, found, written in (
+        ("rows", count, shard.rows),
+        ("videos", len(videos), shard.videos),
+        ("frames", frames, shard.frames),
+    ):
+        if found != written:
+            problems.append(f"has {found} {what}, the manifest says {written}")
+    return FoundShard(count, frames, tuple(videos), tuple(f"{shard.file}: {text}: {PACK_AGAIN}" for text in problems))
+
+
+def row_problems(row: Mapping[str, Any], video: FoundVideo, class_names: Sequence[str]) -> Iterator[str]:
+    """What is wrong with a row by itself."""
+    if not 0 <= video.label < len(class_names):
+        yield f"has label {video.label}, there are {len(class_names)} classes"
+    elif class_names[video.label] != video.class_name:
+        yield f"has label {video.label}, which is class {class_names[video.label]}"
+    if tuple(row["flags"]) != video.flags:
+        yield f"has flags {', '.join(map(str, row['flags']))}, its shard has {', '.join(map(str, video.flags))}"
+    offsets = np.asarray(row["offsets"])
+    if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(row["jpegs"]) or (np.diff(offsets) <= 0).any():
+        yield f"has offsets that do not cut its {len(row['jpegs'])} bytes into frames"
+    else:
+        yield from frame_problems(row["jpegs"], offsets)
+
+
+def frame_problems(jpegs: bytes, offsets: NDArray[np.int64]) -> Iterator[str]:
+    """What is wrong with a row's frames: the first that does not decode to its end, and the first of another size."""
+    sizes: dict[str, int] = {}
+    failed: list[str] = []
+    for number, (start, end) in enumerate(pairwise(offsets)):
+        try:  # grey is quicker, and as strict: colours are read, only not computed
+            grey_HWC = simplejpeg.decode_jpeg(jpegs[start:end], colorspace="GRAY")
+        except ValueError as error:
+            failed.append(f"frame {number} of the row ({error})")
+        else:
+            sizes.setdefault(f"{grey_HWC.shape[1]}x{grey_HWC.shape[0]}", number)
+    if failed:
+        yield f"has {len(failed)} frames that do not decode, the first is {failed[0]}"
+    if len(sizes) > 1:
+        yield "has frames of " + " and ".join(f"{size} (frame {number} of the row)" for size, number in sizes.items())
+
+
+def check_pack(packed: Manifest, videos: Iterable[FoundVideo]) -> list[str]:
+    """What is wrong with the videos of all shards together: one twice, one absent and there, a group on both sides."""
+    problems = []
+    seen: dict[str, FoundVideo] = {}
+    for video in videos:
+        before = seen.setdefault(video.name, video)
+        if before is not video:
+            both = sides(packed.splits, [before, video])
+            problems.append(
+                f"{video.shard}: {video.name} is in {before.shard} too"
+                + "".join(f", and trains and tests in split {split}" for split in both)
+                + f": {PACK_AGAIN}"
+            )
+    for absent in packed.absent:
+        there = seen.get(f"{absent.class_name}/{absent.video_id}")
+        if there:
+            problems.append(f"{there.shard}: {there.name} is there, the manifest has it as {absent.status}: {PACK_AGAIN}")
+    for group, members in groups(seen.values()).items() if packed.dataset == "ucf101" else ():
+        for split, (train, test) in sides(packed.splits, members).items():
+            problems.append(
+                f"{test.shard}: in split {split} {test.name} tests and {train.name} in {train.shard} trains, both of group "
+                f"{group}: {OTHER_LISTS}"
+            )
+    return problems
+
+
+def sides(splits: Sequence[str], videos: Sequence[FoundVideo]) -> dict[str, tuple[FoundVideo, FoundVideo]]:
+    """The splits that train with one of the videos and test with another: split -> the first such two."""
+    found = {}
+    for index, split in enumerate(splits):
+        pair = [next((video for video in videos if video.flags[index] == flag), None) for flag in (TRAIN, TEST)]
+        if pair[0] and pair[1]:
+            found[split] = pair[0], pair[1]
+    return found
+
+
+def groups(videos: Iterable[FoundVideo]) -> dict[str, list[FoundVideo]]:
+    """UCF101's videos by group: clips of one group are cut from one film. A video of another name is in none."""
+    found: dict[str, list[FoundVideo]] = {}
+    for video in videos:
+        match = re.fullmatch(r"(v_.+_g\d+)_c\d+", video.video_id.lower())
+        if match:
+            found.setdefault(match[1], []).append(video)
+    return found
+
+
+def check_counts(packed: Manifest, videos: Iterable[FoundVideo]) -> list[str]:
+    """Where the videos a class and split are not as many as the manifest says."""
+    classes = len(packed.class_names)
+    known = ((video.label, video.flags) for video in videos if 0 <= video.label < classes)
+    found = count_classes(known, classes, packed.splits)
+    problems = []
+    for split, sides_written in packed.class_videos.items():
+        for side, counts in sides_written.items():
+            for name, count, written in zip(packed.class_names, found[split][side], counts, strict=True):
+                if count != written:
+                    problems.append(
+                        f"split {split} has {count} {side} videos of {name}, the manifest says {written}: {PACK_AGAIN}"
+                    )
+    return problems
