@@ -9,7 +9,7 @@ from typing import Any
 
 from mindrecord import manifest, schema, sources
 from mindrecord.building import Building
-from mindrecord.manifest import Manifest
+from mindrecord.manifest import Manifest, count_classes
 from mindrecord.pack import ShardTask, VideoSource, write_shard
 from mindrecord.plan import MAX_PAGE_BYTES, MIB, PlannedVideo, page_bytes, plan_shards
 from mindrecord.sources import Source
