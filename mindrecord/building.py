@@ -18,7 +18,7 @@ PLAN, FINISHED, RECORDS = "plan.json", "finished.jsonl", "records"
 
 class Building:
     """Beside `out`, `.<name>.building`: in `records` what will become `out`, `plan.json`, which says of which frames and
-    settings, and `finished.jsonl`, one line a shard that is done, with its hashes."""
+    settings, and `finished.jsonl`, one line a shard that is done, with its hashes. What a source keeps there stays."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
@@ -36,7 +36,8 @@ class Building:
             return self.finished()
         if path.is_file():
             say(f"{self.folder} was left by a run over other frames or settings: its shards are deleted")
-        self.remove()
+        shutil.rmtree(self.records, ignore_errors=True)
+        (self.folder / FINISHED).unlink(missing_ok=True)
         self.records.mkdir(parents=True)
         files.write_json(path, plan)
         return {}
@@ -44,8 +45,11 @@ class Building:
     def finished(self) -> dict[str, Shard]:
         """The lines of `finished.jsonl` by file. A last line that was cut off by a kill is left out."""
         path = self.folder / FINISHED
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
-        shards = [shard_from_json(json.loads(line)) for line in lines]
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            files.write_text(path, whole)
+        shards = [shard_from_json(json.loads(line)) for line in whole.splitlines()]
         return {shard.file: shard for shard in shards}
 
     def append(self, shard: Shard) -> None:

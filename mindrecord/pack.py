@@ -133,11 +133,13 @@ def make_rows(video: VideoSource) -> Iterator[dict[str, Any]]:
 def batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """Lists of rows of about `BATCH_BYTES` or `BATCH_ROWS`: a call of MindRecord's writer takes as long as a small row."""
     batch: list[dict[str, Any]] = []
+    filled = 0
     for row in rows:
         batch.append(row)
-        if len(batch) == BATCH_ROWS or sum(len(row["jpegs"]) for row in batch) >= BATCH_BYTES:
+        filled += len(row["jpegs"])
+        if len(batch) == BATCH_ROWS or filled >= BATCH_BYTES:
             yield batch
-            batch = []
+            batch, filled = [], 0
     if batch:
         yield batch
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from mindrecord import manifest, schema, sources
+import tyro
+
+from mindrecord import images, manifest, schema, sources, videos
 from mindrecord.building import Building
 from mindrecord.manifest import Manifest, count_classes
 from mindrecord.pack import ShardTask, VideoSource, write_shard
 from mindrecord.plan import MAX_PAGE_BYTES, MIB, PlannedVideo, page_bytes, plan_shards
 from mindrecord.sources import Source
-from preprocess import executors
+from preprocess import executors, extraction, frame_store, ledger
+from preprocess.annotations import ReaderOptions
 from preprocess.catalog import TEST, TRAIN
 from preprocess.common import files
 from preprocess.common.cpus import available_cpus
@@ -24,11 +27,19 @@ WINDOW_FRAMES = 16
 
 
 @dataclass(frozen=True)
-class Options:
-    """Pack a frames folder into MindRecord shards, one row a video or segment, one pack for all splits."""
+class Options(extraction.Options):
+    """Pack frames, videos or images into MindRecord shards, one row a video or segment, one pack for all splits.
 
+    The options of extraction are for --from-videos, --dataset and --root also for imagenet.
+    """
+
+    dataset: str = "ucf101"
+    """With --from-videos: whose lists to read, as preprocess/extract_frames.py. imagenet: train/ and val/ with class folders
+    of JPEGs, packed as they are."""
     frames: Path = Path("work/frames")
     """The frames folder that preprocess/extract_frames.py wrote."""
+    from_videos: bool = False
+    """Decode the videos of --dataset at --root instead, without frame files in between. Each is decoded twice."""
     out: Path = Path("work/records")
     """The records folder to write; it appears whole or not at all."""
     shard_mb: int = 256
@@ -37,20 +48,31 @@ class Options:
     """Cut a video longer than this into rows of so many frames, a multiple of 16, which are quicker to read a clip from; 0
     makes every video one row."""
     seed: int = 0
-    """Seed of the order in which videos are spread over the shards."""
+    """Seed of the order in which videos are spread over the shards; with --from-videos --dataset folder of its split too."""
     workers: int = 0
     """Processes; 0 takes every core this process may use. The bytes written do not depend on it."""
-    cluster: str = ""
-    """A Dask cluster instead of processes here: tcp://host:port of its scheduler, or local:N."""
+    layout: Annotated[str, tyro.conf.Suppress] = frame_store.FOLDER
+
+    @property
+    def reader(self) -> ReaderOptions:
+        """What the data set's reader is told."""
+        return replace(super().reader, seed=self.seed if self.dataset == "folder" else ReaderOptions.seed)
+
+    @property
+    def what(self) -> str:
+        """What is packed, for people."""
+        if self.from_videos or self.dataset == images.DATASET:
+            return f"{self.dataset} at {self.root}"
+        return str(self.frames)
 
 
 def main(options: Options) -> int:
     check(options)
-    say(f"{options.frames} -> {options.out}")
+    say(f"{options.what} -> {options.out}")
     files.refuse_other_folder(options.out, manifest.FILE_NAME, "a records folder")
     with files.locked(options.out):
         building = Building(options.out)
-        source = frames_source(options)
+        source = find_source(options, building)
         settings = pack_settings(options, source)
         if (options.out / manifest.FILE_NAME).is_file():
             refuse_another_pack(options.out, settings, source.sha256)
@@ -59,15 +81,36 @@ def main(options: Options) -> int:
             return 0
         began = time.monotonic()
         packed = write_all(options, building, source, settings)
+        if source.entries:
+            ledger.rewrite(building.records, source.entries)
         manifest.save(packed, building.records)
         building.publish()
     report(packed, time.monotonic() - began)
-    return 0
+    return 0 if (options.what == str(options.frames)) else exit_code(options, packed)
 
 
-def frames_source(options: Options) -> Source:
+def find_source(options: Options, building: Building) -> Source:
     """What the options say is to be packed."""
+    if options.from_videos:
+        return videos.videos_folder(options, options.segment_frames, building.folder, options.out)
+    if options.dataset == images.DATASET:
+        return images.image_folder(options.root, options.workers or available_cpus(), options.cluster)
     return sources.frames_folder(options.frames, options.segment_frames)
+
+
+def exit_code(options: Options, packed: Manifest) -> int:
+    """0, or InputError when more videos failed or are missing than was allowed. The others are packed."""
+    failed = sum(video.status == ledger.FAILED for video in packed.absent)
+    there = sum(shard.videos for shard in packed.shards)
+    if failed > extraction.allowed_failures(options.max_failures, there + failed):
+        raise InputError(f"{failed} failed, --max-failures is {options.max_failures}: see above; the others are packed")
+    missing = len(packed.absent) - failed
+    if missing and not options.allow_missing:
+        raise InputError(
+            f"{missing} of {there + len(packed.absent)} listed videos are not under {options.videos}; the others are "
+            "packed. If that is meant, pass --allow-missing"
+        )
+    return 0
 
 
 def pack_settings(options: Options, source: Source) -> dict[str, Any]:
@@ -76,7 +119,19 @@ def pack_settings(options: Options, source: Source) -> dict[str, Any]:
 
 
 def check(options: Options) -> None:
-    """Raise InputError on a value out of range."""
+    """Raise InputError on a value out of range, or an option that would do nothing."""
+    if options.from_videos and options.dataset == images.DATASET:
+        raise InputError("--from-videos does not go with --dataset imagenet: its images are packed as they are")
+    if options.from_videos:
+        extraction.check(options)
+    else:
+        images_too = ("dataset", "root", "max_failures") if options.dataset == images.DATASET else ()
+        for field in fields(extraction.Options):
+            if field.name in {*images_too, "out", "seed", "workers", "cluster"}:
+                continue
+            if getattr(options, field.name) != field.default:
+                name = field.name.replace("_", "-")
+                raise InputError(f"--{name} {getattr(options, field.name)} does nothing here: it goes with --from-videos")
     if options.shard_mb < 1 or options.workers < 0 or options.seed < 0:
         raise InputError("--shard-mb is 1 or more, --seed and --workers are 0 or more")
     if options.segment_frames < 0 or options.segment_frames % WINDOW_FRAMES:
@@ -155,11 +210,11 @@ def shard_tasks(options: Options, source: Source, folder: Path) -> list[ShardTas
 
 def report(packed: Manifest, seconds: float) -> None:
     """Say what was packed."""
-    videos, rows, frames, size_bytes = (
+    count, rows, frames, size_bytes = (
         sum(getattr(shard, name) for shard in packed.shards) for name in ("videos", "rows", "frames", "size_bytes")
     )
     say(
-        f"{videos} videos in {rows} rows, {frames} frames, in {len(packed.shards)} shards of {size_bytes / MIB:.0f} MiB "
+        f"{count} videos in {rows} rows, {frames} frames, in {len(packed.shards)} shards of {size_bytes / MIB:.0f} MiB "
         f"together, {seconds:.1f} s; {len(packed.absent)} listed videos are not there to pack"
     )
     for split in packed.splits:

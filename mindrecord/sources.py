@@ -1,4 +1,4 @@
-"""What there is to pack: the videos of a frames folder, with the rows that each makes."""
+"""What there is to pack, and the first of the three sources: a frames folder. `videos` and `images` are the others."""
 
 from __future__ import annotations
 
@@ -29,13 +29,15 @@ class PackableVideo:
 @dataclass(frozen=True)
 class Source:
     """A data set to pack: its catalog, the settings that shaped its frames, a hash of all that is known of them, and, in the
-    catalog's order, the videos that are there and those that are not."""
+    catalog's order, the videos that are there and those that are not. `entries` is the ledger, empty where none is to be
+    kept with the records."""
 
     listed: Catalog
     settings: dict[str, Any]
     sha256: str
     videos: tuple[PackableVideo, ...]
     absent: tuple[Absent, ...]
+    entries: tuple[ledger.Entry, ...] = ()
 
 
 def frames_folder(folder: Path, segment_frames: int) -> Source:

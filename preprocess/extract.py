@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -57,6 +60,23 @@ def extract(task: Task) -> ledger.Entry:
     `failed` line with the reason, without frames unless the settings keep them; it is not raised, so that one bad file
     never stops the others.
     """
+    return attempt(task, replaced(task), task.target.exists())
+
+
+@contextlib.contextmanager
+def replaced(task: Task) -> Iterator[frame_store.Writer]:
+    """Where the video's frames go; those from before are deleted when it does not decode."""
+    try:
+        with frame_store.published(task.target, task.settings.layout) as write:
+            yield write
+    except DecodeError:
+        frame_store.remove(task.target)
+        raise
+
+
+def attempt(task: Task, store: AbstractContextManager[frame_store.Writer], there: bool) -> ledger.Entry:
+    """Decode the video and give its JPEGs to what `store` yields; `there`: what an unchanged line tells of is still there,
+    and nothing is decoded. Returns the video's line, as `extract` does."""
     entry = failed(task, "")
     try:
         entry = replace(entry, source_bytes=task.source.stat().st_size, source_sha256=source_sha256(task.source))
@@ -64,16 +84,15 @@ def extract(task: Task) -> ledger.Entry:
     except OSError as error:
         return replace(entry, reason=f"cannot be read: {error.strerror}")
     before = task.before
-    if before is not None and before.status == ledger.OK and same_source(before, entry) and task.target.exists():
+    if before is not None and before.status == ledger.OK and same_source(before, entry) and there:
         return before
     partial_reason = f"the file is cut short: its header counts on {cut} bytes more" if cut else ""
     try:
-        if partial_reason and not task.settings.keep_partial:
-            raise DecodeError(partial_reason)
-        with frame_store.published(task.target, task.settings.layout) as write:
+        with store as write:
+            if partial_reason and not task.settings.keep_partial:
+                raise DecodeError(partial_reason)
             entry = write_frames(task, write, replace(entry, status=ledger.OK, reason=partial_reason))
     except DecodeError as error:
-        frame_store.remove(task.target)
         return replace(entry, status=ledger.FAILED, reason=str(error))
     return entry
 

@@ -82,13 +82,7 @@ class Options:
 def main(options: Options) -> int:
     check(options)
     say(f"{options.dataset} at {options.root} -> {options.out}")
-    listed = read_catalog(options.dataset, options.root, options.reader)
-    matched = match(listed, options.videos)
-    if not matched.found:
-        raise InputError(
-            f"none of the {len(listed.videos)} listed videos is under {options.videos}: "
-            f"the first would be {options.videos / listed.videos[0].path}"
-        )
+    listed, matched = find_videos(options)
     settings = asdict(extraction_settings(options)) | options.reader.recorded(options.dataset)
     files.refuse_other_folder(options.out, catalog.FILE_NAME, "a frames folder")
     with files.locked(options.out):
@@ -99,6 +93,26 @@ def main(options: Options) -> int:
         entries = extract_all(options, listed, matched)
         report(options, matched, entries, time.monotonic() - began)
     return exit_code(options, listed, entries)
+
+
+def find_videos(options: Options) -> tuple[Catalog, Matched]:
+    """Read the lists and find their videos. Raises InputError when none is there."""
+    listed = read_catalog(options.dataset, options.root, options.reader)
+    matched = match(listed, options.videos)
+    if not matched.found:
+        raise InputError(
+            f"none of the {len(listed.videos)} listed videos is under {options.videos}: "
+            f"the first would be {options.videos / listed.videos[0].path}"
+        )
+    return listed, matched
+
+
+def missing(options: Options, matched: Matched) -> dict[str, ledger.Entry]:
+    """The lines of the videos that are not on disk, by name."""
+    return {
+        video.name: ledger.Entry(video.class_name, video.video_id, video.path, ledger.MISSING, f"not under {options.videos}")
+        for video in matched.missing
+    }
 
 
 def check(options: Options) -> None:
@@ -160,10 +174,7 @@ def extract_all(options: Options, listed: Catalog, matched: Matched) -> list[led
         Task(video, path, options.videos.resolve(), options.out.resolve(), settings, before.get(video.name))
         for video, path in matched.found.items()
     ]
-    entries = {
-        video.name: ledger.Entry(video.class_name, video.video_id, video.path, ledger.MISSING, f"not under {options.videos}")
-        for video in matched.missing
-    }
+    entries = missing(options, matched)
     results = executors.run(extract, tasks, options.workers or available_cpus(), options.cluster, crashed=failed)
     for entry in progress(results, "videos", total=len(tasks)):
         entries[entry.name] = entry

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from preprocess.catalog import Catalog
 from preprocess.common import files
@@ -53,6 +54,12 @@ def to_line(entry: Entry) -> str:
     return json.dumps(asdict(entry), ensure_ascii=False) + "\n"
 
 
+def from_json(value: dict[str, Any]) -> Entry:
+    """An entry as `asdict` and JSON have it."""
+    segment = value.get("segment_s")
+    return Entry(**value | {"segment_s": tuple(segment) if segment else None})
+
+
 def read(folder: Path) -> dict[str, Entry]:
     """The entries by name; a later line replaces an earlier one. A last line that was cut off by a kill is left out.
 
@@ -65,9 +72,7 @@ def read(folder: Path) -> dict[str, Entry]:
     lines = path.read_text(encoding="utf-8").split("\n")
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            value = json.loads(line)
-            segment = value.get("segment_s")
-            entry = Entry(**value | {"segment_s": tuple(segment) if segment else None})
+            entry = from_json(json.loads(line))
         except (ValueError, TypeError):
             raise InputError(f"{path}, line {number} is damaged: delete that line, its video will be done again") from None
         entries[entry.name] = entry

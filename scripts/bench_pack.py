@@ -23,7 +23,7 @@ from statistics import median
 if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from mindrecord import packing
+from mindrecord import packing, sources
 from mindrecord.manifest import Shard
 from mindrecord.pack import ShardTask, write_shard
 from preprocess import executors
@@ -101,7 +101,7 @@ def compare(options: Options, scratch: Path) -> dict[str, float]:
 
 def shard_tasks(pack: packing.Options, folder: Path) -> tuple[list[ShardTask], float]:
     """What the command would write, into `folder`, and the MB of frames in it."""
-    tasks = packing.shard_tasks(pack, packing.frames_source(pack), folder)
+    tasks = packing.shard_tasks(pack, sources.frames_folder(pack.frames, pack.segment_frames), folder)
     size = sum(row.jpeg_bytes for task in tasks for video in task.videos for row in video.rows)
     return tasks, size / 1e6
 
