@@ -73,7 +73,7 @@ def main(options: Options) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         here = Path.cwd()
         devices.work_in(Path(scratch))
-        count = sum(shard.rows for shard in packed.shards_of(split, TEST))
+        count = sum(shard.videos for shard in packed.shards_of(split, TEST))
         videos = progress(stream.whole_videos(records, packed, split, meta.clip), "videos", total=count)
         scores = list(score_videos(Scorer(network, meta.clip), videos, options.batch_size))
         devices.work_in(here)

@@ -11,9 +11,11 @@ import typeguard
 import yaml
 
 from preprocess.common.errors import InputError, nearest
+from train.sampling import SAMPLERS
 
 OPTIMIZERS = ("sgd", "adamw")
 CURVES = ("steps", "cosine")
+CROPS = ("resized", "multiscale", "centre")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """What a clip is, and how it is cut from a video. Evaluation takes frames, stride, size, mean and std from here."""
+    """What a clip is, and how it is cut from a video. Evaluation takes frames, stride, size, mean, std and
+    test_crops from here."""
 
     frames: int
     """Frames in a clip, T."""
@@ -60,6 +63,16 @@ class ClipConfig:
     """RGB means, as shares of full scale."""
     std: tuple[float, float, float]
     """RGB standard deviations, as shares of full scale."""
+    sampling: str = "dense"
+    """Frames to train on: dense (`stride` apart from a random start), uniform (one at random from each of `frames` equal
+    parts of the video, arXiv:1608.00859) or centre (`stride` apart, from the middle)."""
+    crop: str = "resized"
+    """Crop to train on: resized (random area and ratio, by crop_scale and crop_ratio), multiscale (corners and centre at
+    four scales, arXiv:1608.00859) or centre."""
+    jitter: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Brightness, contrast and saturation are multiplied by a factor drawn from 1 - jitter to 1 + jitter, once a clip."""
+    test_crops: int = 1
+    """Squares that evaluation takes of a frame: 1, the centre, or 3, along the longer side."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +180,10 @@ def check(recipe: Recipe) -> None:
         "clip.crop_ratio is two numbers above 0, in order": 0 < clip.crop_ratio[0] <= clip.crop_ratio[1],
         "clip.flip is between 0 and 1": 0 <= clip.flip <= 1,
         "clip.std is above 0": min(clip.std) > 0,
+        f"clip.sampling is one of {', '.join(SAMPLERS)}": clip.sampling in SAMPLERS,
+        f"clip.crop is one of {', '.join(CROPS)}": clip.crop in CROPS,
+        "clip.jitter is three numbers, at least 0 and at most 1": 0 <= min(clip.jitter) <= max(clip.jitter) <= 1,
+        "clip.test_crops is 1 or 3": clip.test_crops in (1, 3),
         "label_smoothing is at least 0 and below 1": 0 <= recipe.label_smoothing < 1,
         "schedule.learning_rate is above 0": schedule.learning_rate > 0,
         "schedule.warmup_epochs is at least 0 and below epochs": 0 <= schedule.warmup_epochs < recipe.epochs,

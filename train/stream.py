@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mindspore.dataset as ds
@@ -11,32 +12,91 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindrecord.manifest import Manifest, Shard
+from mindrecord.slices import read_frames, videos_of
 from preprocess.catalog import TEST, TRAIN
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
+from preprocess.common.progress import say
 from train.config import ClipConfig
-from train.sampling import dense_clip, windows
-from train.transforms import decode_clip, frame_size, random_resized_crop
+from train.sampling import SAMPLERS, Indices, windows
+from train.transforms import (
+    centre_crop,
+    decode_clip,
+    frame_size,
+    jitter_colour,
+    multi_scale_crop,
+    random_resized_crop,
+    three_crops,
+)
+
+FIRST_BATCH_S = 60.0
 
 
-class EpochPositions:
-    """Yields (epoch, position) for each row of an epoch, and begins the next epoch each time it is iterated anew.
+class Watchdog:
+    """Says in one line which stage is stuck when the first batch has not come after `seconds`, and goes on waiting.
 
-    Zipped with the shuffled rows it tells each sample where in the run it stands, which with the seed is all that its
-    random choices depend on: the stream is the same for any number of workers.
+    The workers of `training_batches` count into it, if they are threads; who takes the first batch calls `stop`.
     """
 
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
-        self.epoch = -1
+    def __init__(self, batch_size: int, seconds: float = FIRST_BATCH_S) -> None:
+        self.batch_size = batch_size
+        self.seconds = seconds
+        self.read = self.decoded = 0
+        self.lock = threading.Lock()
+        self.came = threading.Event()
+        threading.Thread(target=self.watch, daemon=True).start()
+
+    def count(self, read: int = 0, decoded: int = 0) -> None:
+        """So many more clips have been read, or decoded and augmented."""
+        with self.lock:
+            self.read += read
+            self.decoded += decoded
+
+    def watch(self) -> None:
+        if not self.came.wait(self.seconds):
+            say(f"no batch after {self.seconds:g} s: {self.stage()}; still waiting")
+
+    def stage(self) -> str:
+        """What has not come to its end."""
+        if self.decoded >= self.batch_size:
+            return "stuck in batching, or the network is still being compiled"
+        clips = f"{self.read} clips read, {self.decoded} decoded, {self.batch_size} wanted"
+        return f"stuck in {'decoding and augmenting' if self.read > self.decoded else 'reading shards'} ({clips})"
+
+    def stop(self) -> None:
+        """The first batch is there."""
+        self.came.set()
+
+
+def epoch_order(videos: int, batch_size: int, seed: int, epoch: int, rank: int = 0, ranks: int = 1) -> NDArray[np.int64]:
+    """What a rank trains on in an epoch: (places, 3), each a position in the epoch's order, a video, and whether it counts.
+
+    The order is a permutation of all videos, drawn from seed and epoch; ranks take its positions in turn. What it lacks to
+    whole batches for each rank is padded with videos from its beginning, which do not count: every video counts once.
+    """
+    places = -(-videos // (ranks * batch_size)) * batch_size
+    order = np.random.default_rng([seed, epoch]).permutation(videos)
+    position = rank + ranks * np.arange(places)
+    return np.stack([position, order[position % videos], position < videos], axis=1)
+
+
+class EpochOrders:
+    """Yields an epoch's (epoch, position, video, counts), place by place, and the next epoch's when iterated anew.
+
+    This is all that a sample's random choices depend on, with the seed: the stream is the same for any number of workers.
+    """
+
+    def __init__(self, order: Callable[[int], NDArray[np.int64]], first_epoch: int) -> None:
+        self.order = order
+        self.next_epoch = first_epoch
 
     def __len__(self) -> int:
-        return self.rows
+        return len(self.order(0))
 
-    def __iter__(self) -> Iterator[tuple[np.int64, np.int64]]:
-        self.epoch += 1
-        for position in range(self.rows):
-            yield np.int64(self.epoch), np.int64(position)
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        epoch, self.next_epoch = self.next_epoch, self.next_epoch + 1
+        for place in self.order(epoch):
+            yield np.array([epoch, *place])
 
 
 def clip_rng(seed: int, epoch: int, position: int, video: str) -> np.random.Generator:
@@ -45,72 +105,128 @@ def clip_rng(seed: int, epoch: int, position: int, video: str) -> np.random.Gene
 
 
 def training_batches(
-    records: Path, manifest: Manifest, split: str, clip: ClipConfig, batch_size: int, seed: int
+    records: Path,
+    manifest: Manifest,
+    split: str,
+    clip: ClipConfig,
+    batch_size: int,
+    seed: int,
+    *,
+    rank: int = 0,
+    ranks: int = 1,
+    first_epoch: int = 0,
+    workers: int = 0,
+    processes: bool = False,
+    watchdog: Watchdog | None = None,
 ) -> ds.Dataset:
-    """Batches of the training videos of `split`: clip_NTHWC uint8 and label_N int32.
+    """Batches of the training videos of `split`: clip_NTHWC uint8, label_N int32 and weight_N float32.
 
-    One clip of each video an epoch, in an order drawn anew each epoch; what does not fill a batch is left for other
-    epochs. One crop and one flip a clip, shared by its frames.
+    One clip of each video an epoch over all ranks, in an order drawn anew each epoch. Weights are 1, and 0 for what pads the
+    last batch. One crop, one flip and one change of colour a clip, shared by its frames. Only its frames are read.
+
+    Args:
+        first_epoch: where the first iteration begins, counted from 0; what follows is as if the others had come before.
+        workers: threads that read and decode; 0 is one for every core this process may use.
+        processes: use processes instead of threads.
+        watchdog: is told how far the first batch is.
 
     Raises:
         InputError: there is no such split, or it has fewer training videos than a batch.
     """
-    shards = manifest.shards_of(split, TRAIN)
-    rows = sum(shard.rows for shard in shards)
-    if rows < batch_size:
+    videos = [video for path in paths(records, manifest.shards_of(split, TRAIN)) for video in videos_of(Path(path))]
+    if len(videos) < batch_size:
         raise InputError(
-            f"split {split} of {records} has {rows} training videos, a batch is {batch_size}: choose a smaller --batch-size"
+            f"split {split} of {records} has {len(videos)} training videos, a batch is {batch_size}: "
+            "choose a smaller --batch-size"
         )
 
-    def sample(
-        class_name: NDArray[np.str_],
-        video_id: NDArray[np.str_],
-        label: NDArray[np.int32],
-        offsets: NDArray[np.int64],
-        jpegs: NDArray[np.bytes_],
-        epoch: NDArray[np.int64],
-        position: NDArray[np.int64],
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        rng = clip_rng(seed, int(epoch), int(position), f"{class_name}/{video_id}")
-        data = jpegs.view(np.uint8)
-        frames = dense_clip(len(offsets) - 1, clip.frames, clip.stride, rng.random())
-        box = random_resized_crop(*frame_size(data, offsets), clip.crop_scale, clip.crop_ratio, rng)
-        return decode_clip(data, offsets, frames, clip.size, box, bool(rng.random() < clip.flip)), label
-
-    ds.config.set_seed(seed)
-    columns = ["class_name", "video_id", "label", "offsets", "jpegs"]
-    stream = ds.zip(
-        (
-            ds.MindDataset(paths(records, shards), columns_list=columns, shuffle=ds.Shuffle.GLOBAL, num_parallel_workers=1),
-            ds.GeneratorDataset(EpochPositions(rows), ["epoch", "position"], shuffle=False, num_parallel_workers=1),
+    def sample(place: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.float32]]:
+        epoch, position, index, counts = place.tolist()
+        video = videos[index]
+        rng = clip_rng(seed, epoch, position, f"{video.class_name}/{video.video_id}")
+        wanted, repeats = distinct(SAMPLERS[clip.sampling](video.frames, clip.frames, clip.stride, rng))
+        jpegs = read_frames(video, wanted)
+        if watchdog:
+            watchdog.count(read=1)
+        clip_THWC = augmented(jpegs, clip, rng)
+        if watchdog:
+            watchdog.count(decoded=1)
+        return (
+            clip_THWC if repeats is None else clip_THWC[repeats],
+            np.array(video.label, np.int32),
+            np.array(counts, np.float32),
         )
+
+    orders = EpochOrders(lambda epoch: epoch_order(len(videos), batch_size, seed, epoch, rank, ranks), first_epoch)
+    stream = ds.GeneratorDataset(orders, ["place"], shuffle=False, num_parallel_workers=1)
+    stream = stream.map(
+        sample,
+        ["place"],
+        ["clip", "label", "weight"],
+        num_parallel_workers=min(workers or available_cpus(), available_cpus()),
+        python_multiprocessing=processes,
     )
-    stream = stream.map(sample, [*columns, "epoch", "position"], ["clip", "label"], num_parallel_workers=available_cpus())
-    return stream.project(["clip", "label"]).batch(batch_size, drop_remainder=True, num_parallel_workers=1)
+    return stream.batch(batch_size, drop_remainder=True, num_parallel_workers=1)
+
+
+def distinct(frames: Indices) -> tuple[Indices, Indices | None]:
+    """The frames ascending, each once, and, if any comes twice or out of order, where in them each of `frames` is."""
+    if (np.diff(frames) > 0).all():
+        return frames, None
+    return np.unique(frames, return_inverse=True)
+
+
+def augmented(jpegs: list[memoryview], clip: ClipConfig, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The frames as one clip_THWC, with one crop, one flip and one change of colour drawn from `rng`."""
+    height, width = frame_size(jpegs[0])
+    if clip.crop == "resized":
+        box = random_resized_crop(height, width, clip.crop_scale, clip.crop_ratio, rng)
+    else:
+        box = multi_scale_crop(height, width, rng) if clip.crop == "multiscale" else centre_crop(height, width)
+    clip_THWC: NDArray[np.uint8] = decode_clip(jpegs, clip.size, [box], bool(rng.random() < clip.flip))[0]
+    if not any(clip.jitter):
+        return clip_THWC
+    return jitter_colour(clip_THWC, *(rng.uniform(1 - most, 1 + most) for most in clip.jitter))
 
 
 def whole_videos(
     records: Path, manifest: Manifest, split: str, clip: ClipConfig
 ) -> Iterator[tuple[str, str, int, NDArray[np.uint8]]]:
-    """The test videos of `split`, one by one: class name, video id, label and windows_WTHWC uint8, centre-cropped.
+    """The test videos of `split`, one by one: class name, video id, label and windows_WTHWC uint8.
 
-    Each frame is decoded once, however many windows share it.
+    With three test crops each window comes three times, once for each. Each frame is decoded once, however many windows
+    share it. The segments of a video are put together: its windows are those of the whole.
     """
 
     def sample(
-        label: NDArray[np.int32], offsets: NDArray[np.int64], jpegs: NDArray[np.bytes_]
-    ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-        index_WT = windows(len(offsets) - 1, clip.frames, clip.stride)
-        wanted, place = np.unique(index_WT, return_inverse=True)
-        frames_FHWC = decode_clip(jpegs.view(np.uint8), offsets, wanted, clip.size, None, False)
-        return label, frames_FHWC[place.reshape(index_WT.shape)]
+        first_frame: NDArray[np.int32],
+        video_frames: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        jpegs: NDArray[np.bytes_],
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]:
+        data, count = jpegs.view(np.uint8), len(offsets) - 1
+        wanted = np.unique(windows(int(video_frames), clip.frames, clip.stride)) - int(first_frame)
+        found = [data[offsets[i] : offsets[i + 1]] for i in wanted[(wanted >= 0) & (wanted < count)]]
+        size = frame_size(data[: offsets[1]])
+        boxes = three_crops(*size) if clip.test_crops == 3 else [centre_crop(*size)]
+        done = first_frame + np.int32(count)
+        return done, video_frames, decode_clip(found, clip.size, boxes, False)
 
     shards = manifest.shards_of(split, TEST)
-    columns = ["class_name", "video_id", "label", "offsets", "jpegs"]
-    stream = ds.MindDataset(paths(records, shards), columns_list=columns, shuffle=False, num_parallel_workers=1)
-    stream = stream.map(sample, ["label", "offsets", "jpegs"], ["label", "windows"], num_parallel_workers=available_cpus())
+    names = ["class_name", "video_id", "label"]
+    rows = ["first_frame", "video_frames", "offsets", "jpegs"]
+    stream = ds.MindDataset(paths(records, shards), columns_list=[*names, *rows], shuffle=False, num_parallel_workers=1)
+    stream = stream.map(sample, rows, ["done", "video_frames", "frames"], num_parallel_workers=available_cpus())
+    segments: list[NDArray[np.uint8]] = []
     for row in stream.create_dict_iterator(num_epochs=1, output_numpy=True):
-        yield str(row["class_name"]), str(row["video_id"]), int(row["label"]), row["windows"]
+        segments.append(row["frames"])
+        if row["done"] == row["video_frames"]:
+            index_WT = windows(int(row["video_frames"]), clip.frames, clip.stride)
+            place = np.unique(index_WT, return_inverse=True)[1].reshape(index_WT.shape)
+            frames_CFHWC = np.concatenate(segments, axis=1) if len(segments) > 1 else segments[0]
+            segments = []
+            windows_WTHWC = frames_CFHWC[:, place].reshape(-1, *place.shape[1:], *frames_CFHWC.shape[2:])
+            yield str(row["class_name"]), str(row["video_id"]), int(row["label"]), windows_WTHWC
 
 
 def paths(records: Path, shards: list[Shard]) -> list[str]:

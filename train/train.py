@@ -73,7 +73,10 @@ def main(options: Options) -> int:
         integrity.check(records, packed)
     device = devices.target()
     devices.use(device, recipe.seed)
-    batches = stream.training_batches(records, packed, options.split, recipe.clip, recipe.batch_size, recipe.seed)
+    watchdog = stream.Watchdog(recipe.batch_size)
+    batches = stream.training_batches(
+        records, packed, options.split, recipe.clip, recipe.batch_size, recipe.seed, watchdog=watchdog
+    )
     network = trainer.new_network(recipe, len(packed.class_names))
     say(f"{options.recipe.stem} on split {options.split} of {options.records} -> {folder}, on {device}")
     absent = len(packed.absent_of(options.split, TRAIN))
@@ -94,7 +97,7 @@ def main(options: Options) -> int:
         checkpoint.save(network, meta, folder / LAST)
 
     began = time.monotonic()
-    trainer.train(network, recipe, batches, folder, save_last)
+    trainer.train(network, recipe, batches, folder, watchdog, save_last)
     draw_curves(folder)
     say(f"trained in {time.monotonic() - began:.0f} s: {folder / LAST}")
     return 0

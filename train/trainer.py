@@ -11,7 +11,7 @@ from typing import Any
 
 import mindspore as ms
 import mindspore.dataset as ds
-from mindspore import nn
+from mindspore import nn, ops
 from numpy.typing import NDArray
 
 from preprocess.common.errors import InputError
@@ -20,6 +20,7 @@ from train.config import OptimizerConfig, Recipe
 from train.models import build_model
 from train.models.from_bytes import FromBytes
 from train.schedule import learning_rates
+from train.stream import Watchdog
 
 METRICS = "metrics.jsonl"
 
@@ -52,11 +53,14 @@ class Recorder(ms.Callback):
     waits for its batch. With data sinking (Ascend) a step is a whole sink, and the wait hides inside it.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, rates: NDArray[Any], at_epoch_end: Callable[[int], None]) -> None:
+    def __init__(
+        self, folder: Path, recipe: Recipe, rates: NDArray[Any], watchdog: Watchdog, at_epoch_end: Callable[[int], None]
+    ) -> None:
         super().__init__()
         self.metrics = folder / METRICS
         self.recipe = recipe
         self.rates = rates
+        self.watchdog = watchdog
         self.at_epoch_end = at_epoch_end
         self.losses: list[float] = []
         self.began = self.idle_since = time.monotonic()
@@ -70,6 +74,7 @@ class Recorder(ms.Callback):
 
     def on_train_step_begin(self, run_context: Any) -> None:
         self.waited_s += time.monotonic() - self.idle_since
+        self.watchdog.stop()
 
     def on_train_step_end(self, run_context: Any) -> None:
         arguments = run_context.original_args()
@@ -110,17 +115,35 @@ class Recorder(ms.Callback):
         self.at_epoch_end(epoch)
 
 
-def train(network: nn.Cell, recipe: Recipe, batches: ds.Dataset, folder: Path, at_epoch_end: Callable[[int], None]) -> None:
-    """Train `network` by the recipe on `batches` of clip_NTHWC and label_N, writing metrics into `folder`.
+class WeightedLoss(nn.Cell):
+    """uint8 clip_NTHWC, label_N, weight_N -> the weighted mean of the clips' softmax cross-entropy, with label smoothing
+    (arXiv:1512.00567, section 7). A batch of padding alone has the loss 0."""
 
-    The loss is the mean over the batch of softmax cross-entropy with label smoothing (arXiv:1512.00567, section 7).
+    def __init__(self, network: nn.Cell, recipe: Recipe) -> None:
+        super().__init__(auto_prefix=False)
+        self.logits = FromBytes(network, recipe.clip.mean, recipe.clip.std)
+        self.loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing, reduction="none")
+
+    def construct(self, clip_NTHWC: ms.Tensor, label_N: ms.Tensor, weight_N: ms.Tensor) -> ms.Tensor:
+        loss_N = self.loss(self.logits(clip_NTHWC), label_N)
+        return (loss_N * weight_N).sum() / ops.clamp(weight_N.sum(), min=1.0)
+
+
+def train(
+    network: nn.Cell,
+    recipe: Recipe,
+    batches: ds.Dataset,
+    folder: Path,
+    watchdog: Watchdog,
+    at_epoch_end: Callable[[int], None],
+) -> None:
+    """Train `network` by the recipe on `batches` of clip_NTHWC, label_N and weight_N, writing metrics into `folder`.
+
     Raises InputError when the loss stops being finite.
     """
     rates = learning_rates(recipe.schedule, recipe.epochs, batches.get_dataset_size())
-    model = ms.Model(
-        FromBytes(network, recipe.clip.mean, recipe.clip.std),
-        loss_fn=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
-        optimizer=make_optimizer(network, recipe.optimizer, rates),
-    )
+    model = ms.Model(WeightedLoss(network, recipe), optimizer=make_optimizer(network, recipe.optimizer, rates))
     # on the CPU MindSpore falls back to feeding step by step
-    model.train(recipe.epochs, batches, callbacks=[Recorder(folder, recipe, rates, at_epoch_end)], dataset_sink_mode=True)
+    model.train(
+        recipe.epochs, batches, callbacks=[Recorder(folder, recipe, rates, watchdog, at_epoch_end)], dataset_sink_mode=True
+    )

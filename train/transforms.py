@@ -11,10 +11,11 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from train.sampling import Indices
-
 CROP_ATTEMPTS = 10
+MULTI_SCALES = (1.0, 0.875, 0.75, 0.66)
+GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601 luma
 Bytes = NDArray[np.uint8]
+Buffer = bytes | memoryview | Bytes
 
 
 @dataclass(frozen=True)
@@ -48,40 +49,87 @@ def random_resized_crop(
     return Box((height - box_height) // 2, (width - box_width) // 2, box_height, box_width)
 
 
+def multi_scale_crop(height: int, width: int, rng: np.random.Generator) -> Box:
+    """A box in one of the four corners or the centre, whose sides are each one of four shares of the frame's shorter side.
+
+    Corner cropping with scale jittering (temporal segment networks, arXiv:1608.00859, section 3.3). As in the authors' code,
+    the two sides are at most one step of the scale apart, so that no picture is distorted much.
+    """
+    sides = [max(int(min(height, width) * scale), 1) for scale in MULTI_SCALES]
+    pairs = [(a, b) for i, a in enumerate(sides) for j, b in enumerate(sides) if abs(i - j) <= 1]
+    box_height, box_width = pairs[int(rng.integers(len(pairs)))]
+    bottom, right = height - box_height, width - box_width
+    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+    return Box(*corners[int(rng.integers(len(corners)))], box_height, box_width)
+
+
 def centre_crop(height: int, width: int) -> Box:
     """The largest centred square: what scaling the short side to the crop's size and cutting the centre leaves."""
     side = min(height, width)
     return Box((height - side) // 2, (width - side) // 2, side, side)
 
 
-def decode_clip(jpegs: Bytes, offsets: Indices, frames: Indices, size: int, box: Box | None, flip: bool) -> Bytes:
-    """Decode the frames wanted, each once, crop and resize each once: clip_THWC, (len(frames), size, size, 3) RGB uint8.
+def three_crops(height: int, width: int) -> list[Box]:
+    """The largest squares at the two ends of the longer side and in its middle: together they see the whole frame.
+
+    The test-time views of non-local networks (arXiv:1711.07971, section 5).
+    """
+    side = min(height, width)
+    return [Box(round((height - side) * at), round((width - side) * at), side, side) for at in (0, 0.5, 1)]
+
+
+def decode_clip(jpegs: Sequence[Buffer], size: int, boxes: Sequence[Box], flip: bool) -> Bytes:
+    """Decode each JPEG once, crop and resize each once a box: clips_CTHWC, (boxes, len(jpegs), size, size, 3) RGB uint8.
+
+    A box of four times the pixels wanted or more is decoded at half the size (or a quarter, or an eighth), which averages
+    pixels within the DCT, and is quicker than decoding them all. What is left to shrink, a factor below two (the mean of
+    both sides), is done bilinearly.
 
     Args:
-        jpegs: the row's concatenated JPEGs, uint8.
-        offsets: where each begins, with the end as one more.
-        frames: which to take, 0-based; a frame may come several times.
+        jpegs: the frames, all of one size.
         size: side of the square result, in pixels.
-        box: the part of the frame to take; None is the centre crop of each frame.
+        boxes: the parts of the frame to take, one clip each; of equal size.
         flip: mirror left and right.
     """
-    clip_THWC = np.empty((len(frames), size, size, 3), np.uint8)
-    placed: dict[int, int] = {}
-    for t, frame in enumerate(frames.tolist()):
-        if frame in placed:
-            clip_THWC[t] = clip_THWC[placed[frame]]
-            continue
-        placed[frame] = t
-        image_HWC = simplejpeg.decode_jpeg(jpegs[offsets[frame] : offsets[frame + 1]], colorspace="RGB")
-        part = box or centre_crop(*image_HWC.shape[:2])
-        crop_HWC = image_HWC[part.top : part.top + part.height, part.left : part.left + part.width]
-        shrinks = part.height > size or part.width > size
-        resized_HWC = cv2.resize(crop_HWC, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        clip_THWC[t] = resized_HWC[:, ::-1] if flip else resized_HWC
-    return clip_THWC
+    clips_CTHWC = np.empty((len(boxes), len(jpegs), size, size, 3), np.uint8)
+    height, width = frame_size(jpegs[0])
+    by = reduction(boxes[0], size)
+    parts = [
+        (slice(round(b.top / by), round((b.top + b.height) / by)), slice(round(b.left / by), round((b.left + b.width) / by)))
+        for b in boxes
+    ]
+    least = {"min_height": -(-height // by), "min_width": -(-width // by), "min_factor": by} if by > 1 else {}
+    for t, jpeg in enumerate(jpegs):
+        image_HWC = simplejpeg.decode_jpeg(jpeg, "RGB", **least)
+        for c, part in enumerate(parts):
+            cv2.resize(image_HWC[part], (size, size), dst=clips_CTHWC[c, t])
+    if flip:
+        rows = clips_CTHWC.reshape(-1, size, 3)
+        cv2.flip(rows, 1, dst=rows)
+    return clips_CTHWC
 
 
-def frame_size(jpegs: Bytes, offsets: Indices) -> tuple[int, int]:
-    """(height, width) of a row's first frame, from its JPEG header; the others of a video are alike."""
-    height, width, _, _ = simplejpeg.decode_jpeg_header(jpegs[: offsets[1]])
+def reduction(box: Box, size: int) -> int:
+    """By how much to shrink a frame as it is decoded, 1, 2, 4 or 8, for the box to keep at least size x size pixels."""
+    by = 1
+    while by < 8 and box.height * box.width >= (2 * by * size) ** 2:
+        by *= 2
+    return by
+
+
+def jitter_colour(clip_THWC: Bytes, brightness: float, contrast: float, saturation: float) -> Bytes:
+    """Multiply the clip's brightness, its distance from its mean grey, and each pixel's from its own grey, in that order.
+
+    All three are linear, so they are one 3 x 4 matrix a clip and one pass over its bytes; only the result is cut to 0..255.
+    """
+    rows = clip_THWC.reshape(-1, clip_THWC.shape[-2], 3)
+    mean_grey = brightness * float(np.dot(GREY, cv2.mean(rows)[:3]))
+    matrix = brightness * contrast * (saturation * np.eye(3) + (1 - saturation) * np.tile(GREY, (3, 1)))
+    shift = np.full((3, 1), (1 - contrast) * mean_grey)
+    return np.asarray(cv2.transform(rows, np.hstack([matrix, shift])), np.uint8).reshape(clip_THWC.shape)
+
+
+def frame_size(jpeg: Buffer) -> tuple[int, int]:
+    """(height, width) of a frame, from its JPEG header."""
+    height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
     return height, width

@@ -62,6 +62,10 @@ def test_a_recipe_that_is_not_there_or_no_yaml_is_refused(tmp_path: Path) -> Non
         ("schedule", "curve", "spiral", "schedule.curve"),
         ("schedule", "warmup_epochs", 99.0, "warmup_epochs"),
         ("clip", "crop_scale", (0.9, 0.2), "crop_scale"),
+        ("clip", "sampling", "sparse", "clip.sampling is one of dense, centre, uniform"),
+        ("clip", "crop", "five", "clip.crop is one of resized, multiscale, centre"),
+        ("clip", "jitter", (0.1, -0.1, 0.0), "clip.jitter"),
+        ("clip", "test_crops", 2, "clip.test_crops is 1 or 3"),
         ("optimizer", "name", "hope", "optimizer.name"),
     ],
 )

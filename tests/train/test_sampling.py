@@ -5,33 +5,59 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.sampling import dense_clip, windows
+from train.sampling import SAMPLERS, dense_clip, windows
+from train.stream import clip_rng
 
 counts, lengths, strides = st.integers(1, 200), st.integers(1, 32), st.integers(1, 4)
 
 
+class Drawn:
+    """A generator that draws the same number always."""
+
+    def __init__(self, u: float) -> None:
+        self.u = u
+
+    def random(self, size: int | None = None) -> float | np.ndarray:
+        return self.u if size is None else np.full(size, self.u)
+
+
 @pytest.mark.parametrize(
-    ("frame_count", "length", "stride", "u", "expected"),
+    ("sampler", "frame_count", "length", "stride", "u", "expected"),
     [
-        (20, 4, 1, 0.0, [0, 1, 2, 3]),
-        (20, 4, 1, 0.9999, [16, 17, 18, 19]),
-        (20, 4, 3, 0.0, [0, 3, 6, 9]),
-        (20, 4, 3, 0.9999, [10, 13, 16, 19]),
-        (4, 4, 1, 0.9999, [0, 1, 2, 3]),
-        (3, 8, 1, 0.5, [0, 1, 2, 0, 1, 2, 0, 1]),
-        (1, 3, 2, 0.7, [0, 0, 0]),
+        ("dense", 20, 4, 1, 0.0, [0, 1, 2, 3]),
+        ("dense", 20, 4, 1, 0.9999, [16, 17, 18, 19]),
+        ("dense", 20, 4, 3, 0.0, [0, 3, 6, 9]),
+        ("dense", 20, 4, 3, 0.9999, [10, 13, 16, 19]),
+        ("dense", 4, 4, 1, 0.9999, [0, 1, 2, 3]),
+        ("dense", 3, 8, 1, 0.5, [0, 1, 2, 0, 1, 2, 0, 1]),
+        ("dense", 1, 3, 2, 0.7, [0, 0, 0]),
+        ("centre", 20, 4, 1, 0.9, [8, 9, 10, 11]),
+        ("centre", 21, 4, 2, 0.1, [7, 9, 11, 13]),
+        ("centre", 3, 5, 1, 0.1, [0, 1, 2, 0, 1]),
+        ("uniform", 20, 4, 1, 0.0, [0, 5, 10, 15]),
+        ("uniform", 20, 4, 1, 0.9999, [4, 9, 14, 19]),
+        ("uniform", 20, 4, 7, 0.5, [2, 7, 12, 17]),
+        ("uniform", 2, 4, 1, 0.5, [0, 0, 1, 1]),
+        ("uniform", 7, 1, 1, np.nextafter(1, 0), [6]),
     ],
 )
-def test_dense_clip_by_table(frame_count: int, length: int, stride: int, u: float, expected: list[int]) -> None:
-    assert dense_clip(frame_count, length, stride, u).tolist() == expected
+def test_samplers_by_table(sampler: str, frame_count: int, length: int, stride: int, u: float, expected: list[int]) -> None:
+    assert SAMPLERS[sampler](frame_count, length, stride, Drawn(u)).tolist() == expected
 
 
 def test_clip_starts_are_uniform_with_the_last_one_included() -> None:
     rng = np.random.default_rng(0)
-    starts = np.bincount([dense_clip(26, 16, 1, rng.random())[0] for _ in range(22_000)])
+    starts = np.bincount([dense_clip(26, 16, 1, rng)[0] for _ in range(22_000)])
     assert len(starts) == 11
     expected = 22_000 / 11
     assert ((starts - expected) ** 2 / expected).sum() < 29.6  # chi-square, 10 degrees of freedom, p = 0.001
+
+
+def test_the_stream_s_own_clip_starts_are_uniform_over_20000_draws() -> None:
+    draws = [dense_clip(35, 16, 1, clip_rng(3, i // 100, i % 100, f"A/v_{i % 100}"))[0] for i in range(20_000)]
+    starts = np.bincount(draws)
+    assert len(starts) == 20
+    assert ((starts - 1000) ** 2 / 1000).sum() < 43.8  # chi-square, 19 degrees of freedom, p = 0.001
 
 
 @pytest.mark.parametrize(
@@ -59,7 +85,8 @@ def test_windows_of_stride_one_cover_every_frame_in_order_and_once_but_for_the_l
 
 @given(counts, lengths, strides, st.floats(0, 1, exclude_max=True))
 def test_no_sample_leaves_the_video(frame_count: int, length: int, stride: int, u: float) -> None:
-    for index in (dense_clip(frame_count, length, stride, u), windows(frame_count, length, stride)):
+    samples = [sampler(frame_count, length, stride, Drawn(u)) for sampler in SAMPLERS.values()]
+    for index in (*samples, windows(frame_count, length, stride)):
         assert index.shape[-1] == length
         assert index.min() >= 0
         assert index.max() < frame_count

@@ -1,18 +1,28 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import simplejpeg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.transforms import Box, centre_crop, decode_clip, frame_size, random_resized_crop
+from train.transforms import (
+    Box,
+    centre_crop,
+    decode_clip,
+    frame_size,
+    jitter_colour,
+    multi_scale_crop,
+    random_resized_crop,
+    reduction,
+    three_crops,
+)
 
 
-def row(frames: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """A row's bytes and offsets, at the best JPEG quality."""
-    jpegs = [simplejpeg.encode_jpeg(np.ascontiguousarray(f), quality=100, colorsubsampling="444") for f in frames]
-    return np.frombuffer(b"".join(jpegs), np.uint8), np.cumsum([0, *map(len, jpegs)])
+def row(frames: list[np.ndarray]) -> list[bytes]:
+    """The frames' JPEGs, at the best quality."""
+    return [simplejpeg.encode_jpeg(np.ascontiguousarray(f), quality=100, colorsubsampling="444") for f in frames]
 
 
 def gradient(height: int, width: int, offset: int) -> np.ndarray:
@@ -52,22 +62,80 @@ def test_centre_crop_by_table(height: int, width: int, box: Box) -> None:
     assert centre_crop(height, width) == box
 
 
-def test_only_the_frames_wanted_come_out_in_the_order_wanted() -> None:
-    jpegs, offsets = row([gradient(32, 32, 10 * i) for i in range(12)])
-    clip_THWC = decode_clip(jpegs, offsets, np.array([7, 2, 7, 11]), 32, None, False)
-    assert clip_THWC.shape == (4, 32, 32, 3)
-    assert np.abs(clip_THWC[..., 2].mean(axis=(1, 2)) - [70, 20, 70, 110]).max() < 2
+@pytest.mark.parametrize(
+    ("height", "width", "lefts", "tops"), [(240, 320, [0, 40, 80], [0] * 3), (9, 5, [0] * 3, [0, 2, 4])]
+)
+def test_three_crops_by_table(height: int, width: int, lefts: list[int], tops: list[int]) -> None:
+    side = min(height, width)
+    assert three_crops(height, width) == [Box(top, left, side, side) for top, left in zip(tops, lefts, strict=True)]
+
+
+def test_the_multi_scale_crop_is_at_a_corner_or_the_centre_with_sides_a_step_apart() -> None:
+    rng = np.random.default_rng(0)
+    boxes = {multi_scale_crop(100, 150, rng) for _ in range(3000)}
+    sides = [100, 87, 75, 66]
+    assert {(box.height, box.width) for box in boxes} == {
+        (a, b) for a in sides for b in sides if abs(sides.index(a) - sides.index(b)) <= 1
+    }
+    for box in boxes:
+        bottom, right = 100 - box.height, 150 - box.width
+        assert (box.top, box.left) in [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+    assert len({(box.top, box.left) for box in boxes if (box.height, box.width) == (75, 75)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size", "by"),
+    [(223, 224, 112, 1), (224, 224, 112, 2), (200, 260, 112, 2), (447, 448, 112, 2), (448, 448, 112, 4), (9999, 9999, 8, 8)],
+)
+def test_a_frame_is_decoded_smaller_while_the_box_keeps_the_pixels_wanted(
+    height: int, width: int, size: int, by: int
+) -> None:
+    assert reduction(Box(0, 0, height, width), size) == by
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "box"),
+    [(241, 321, Box(1, 3, 240, 318)), (240, 320, Box(8, 40, 100, 110)), (96, 128, Box(0, 0, 96, 128))],
+)
+def test_the_result_is_close_to_a_resize_that_averages_every_pixel(height: int, width: int, box: Box) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (height // 24 + 1, width // 24 + 1, 3), np.uint8)
+    image = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+    ours = decode_clip(row([image]), 48, [box], False)[0, 0]
+    crop = image[box.top : box.top + box.height, box.left : box.left + box.width]
+    exact = cv2.resize(crop, (48, 48), interpolation=cv2.INTER_AREA)
+    assert np.abs(ours.astype(int) - exact).mean() < 5
+
+
+def test_every_frame_comes_out_once_in_its_order() -> None:
+    clip_THWC = decode_clip(row([gradient(32, 32, 10 * i) for i in (7, 2, 11)]), 32, [Box(0, 0, 32, 32)], False)[0]
+    assert clip_THWC.shape == (3, 32, 32, 3)
+    assert np.abs(clip_THWC[..., 2].mean(axis=(1, 2)) - [70, 20, 110]).max() < 2
 
 
 def test_one_crop_and_one_flip_are_shared_by_all_frames_of_a_clip() -> None:
-    jpegs, offsets = row([gradient(60, 80, 0)] * 3)
-    plain = decode_clip(jpegs, offsets, np.arange(3), 20, Box(10, 40, 20, 20), False)
-    flipped = decode_clip(jpegs, offsets, np.arange(3), 20, Box(10, 40, 20, 20), True)
+    jpegs = row([gradient(60, 80, 0)] * 3)
+    plain, corner = decode_clip(jpegs, 20, [Box(10, 40, 20, 20), Box(0, 0, 20, 20)], False)
+    (flipped,) = decode_clip(jpegs, 20, [Box(10, 40, 20, 20)], True)
     assert (plain == plain[0]).all()
     assert (flipped == plain[:, :, ::-1]).all()
     assert np.abs(plain[0].astype(int) - gradient(60, 80, 0)[10:30, 40:60]).max() <= 3
+    assert np.abs(corner[0].astype(int) - gradient(60, 80, 0)[:20, :20]).max() <= 3
 
 
-def test_frame_size_is_read_from_the_first_header() -> None:
-    jpegs, offsets = row([gradient(48, 64, 0), gradient(48, 64, 1)])
-    assert frame_size(jpegs, offsets) == (48, 64)
+def test_colours_change_by_their_formulas_for_all_frames_alike() -> None:
+    clip_THWC = np.stack([gradient(20, 20, 50)] * 2) // 2 + 40
+    same = jitter_colour(clip_THWC, 1, 1, 1)
+    assert same.dtype == np.uint8
+    assert (same == clip_THWC).all()
+    grey = clip_THWC @ np.array([0.299, 0.587, 0.114])
+    for factors, expected in [
+        ((1.3, 1, 1), clip_THWC * 1.3),
+        ((1, 0.5, 1), (clip_THWC + grey.mean()) / 2),
+        ((1, 1, 0), np.repeat(grey[..., None], 3, axis=-1)),
+        ((9, 1, 1), np.full(clip_THWC.shape, 255)),
+    ]:
+        assert np.abs(jitter_colour(clip_THWC, *factors) - expected).max() <= 1
+
+
+def test_frame_size_is_read_from_the_header() -> None:
+    assert frame_size(row([gradient(48, 64, 0)])[0]) == (48, 64)

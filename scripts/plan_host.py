@@ -1,0 +1,78 @@
+"""What the host of so many NPUs needs to feed them, from what scripts/bench_stream.py measured.
+
+python scripts/plan_host.py --npus 8 --clips-per-s 1000 --measured bench.json
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from preprocess.common import cli, files
+from preprocess.common.errors import InputError
+
+NEEDED = ("ours_cpu_ms_per_clip", "gil_held", "bytes_read_per_clip", "bytes_on_disk_per_clip", "bytes_sent_per_clip")
+CORES_PER_NPU = 5  # our target
+QUEUED_BATCHES = 16  # MindData's prefetch_size: what a batch operation holds ready at most
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the host of so many NPUs needs, from what scripts/bench_stream.py measured."""
+
+    measured: Path
+    """What bench_stream.py wrote with --json, on a core like the host's."""
+    npus: int = 8
+    """NPUs of the host."""
+    clips_per_s: float = 1000.0
+    """Clips a second that each NPU takes."""
+    batch_size: int = 128
+    """Clips a step on each NPU."""
+    videos: int = 9537
+    """Training videos of the data set; UCF101's split 1 has 9537."""
+
+
+def main(options: Options) -> int:
+    measured = files.read_json(options.measured) if options.measured.is_file() else {}
+    lacking = [name for name in NEEDED if name not in measured]
+    if lacking:
+        raise InputError(f"--measured {options.measured} has no {lacking[0]}: write it with scripts/bench_stream.py --json")
+    if min(options.npus, options.clips_per_s, options.batch_size, options.videos) <= 0:
+        raise InputError("--npus, --clips-per-s, --batch-size and --videos are above 0")
+    for line in plan(options, measured):
+        print(line)
+    return 0
+
+
+def plan(options: Options, measured: dict[str, float]) -> list[str]:
+    """The figures and what they assume, as lines."""
+    clips_per_s = options.npus * options.clips_per_s
+    cores_per_npu = options.clips_per_s * measured["ours_cpu_ms_per_clip"] / 1e3
+    read_bytes_s = clips_per_s * measured["bytes_read_per_clip"]
+    sent_bytes_s = clips_per_s * measured["bytes_sent_per_clip"]
+    queued_bytes = options.npus * QUEUED_BATCHES * options.batch_size * measured["bytes_sent_per_clip"]
+    records_bytes = options.videos * measured["bytes_on_disk_per_clip"]
+    kept = "kept" if cores_per_npu <= CORES_PER_NPU else "missed"
+    cpu_ms, cached_gb = measured["ours_cpu_ms_per_clip"], records_bytes / 1e9
+    return [
+        f"{options.npus} NPUs x {options.clips_per_s:g} clips/s = {clips_per_s:g} clips/s",
+        f"cores      {options.npus * cores_per_npu:.1f} ({cores_per_npu:.1f} an NPU; the target {CORES_PER_NPU} is {kept})",
+        f"memory     {queued_bytes / 1e9:.1f} GB of batches in the queues, {cached_gb:.1f} GB to cache the records",
+        f"disk read  {read_bytes_s / 1e9:.2f} GB/s, if nothing is cached",
+        f"PCIe       {sent_bytes_s / 1e9:.2f} GB/s to all NPUs, {sent_bytes_s / options.npus / 1e9:.2f} to each",
+        "It is assumed that",
+        f"- the host's cores are as fast as the one measured ({cpu_ms:.2f} CPU-ms a clip), and as free",
+        f"- each NPU has its own process, where the GIL, held {measured['gil_held']:.0%} of a worker's time, does not bind",
+        f"- MindData holds {QUEUED_BATCHES} batches of {options.batch_size} clips ready for each NPU",
+        f"- {options.videos} videos are as long as those measured ({measured['bytes_on_disk_per_clip'] / 1e6:.2f} MB each)",
+        f"- a clip reads {measured['bytes_read_per_clip'] / 1e3:.0f} kB from some place in a shard, and is sent as bytes",
+        "Nothing of this has been seen on an Ascend.",
+    ]
+
+
+if __name__ == "__main__":
+    cli.run(main, Options)
