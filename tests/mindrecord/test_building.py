@@ -55,19 +55,27 @@ def test_publishing_leaves_the_records_and_nothing_else(tmp_path: Path) -> None:
 
 def arguments(frames: Path, out: Path) -> list[str]:
     """A pack of many shards: every video is too large for one."""
-    return ["--frames", str(frames), "--out", str(out), "--shard-mb", "1", "--workers", "2"]
+    return ["--frames", str(frames), "--out", str(out), "--shard-mb", "1", "--workers", "1"]
+
+
+def recorded(journal: Path) -> int:
+    """How many shards are recorded; none once the folder is gone."""
+    try:
+        return len(journal.read_text().splitlines())
+    except FileNotFoundError:
+        return 0
 
 
 def killed(frames: Path, out: Path, shards: int, wait_s: float = 0.0) -> Path:
-    """Start the command and end it with kill -9 a while after so many shards are recorded; returns the hidden folder."""
+    """Start the command and end it with kill -9 a while after so many shards are recorded, if it has not come to its end;
+    returns the hidden folder."""
     building = Building(out).folder
     journal = building / FINISHED
     process = subprocess.Popen(
         [sys.executable, str(ROOT / COMMAND), *arguments(frames, out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     end = time.monotonic() + 60
-    while shards and (not journal.exists() or len(journal.read_text().splitlines()) < shards):
-        assert process.poll() is None
+    while process.poll() is None and recorded(journal) < shards:
         assert time.monotonic() < end
         time.sleep(0.005)
     time.sleep(wait_s)
@@ -104,9 +112,9 @@ def test_after_kill_9_the_finished_shards_are_kept_and_the_bytes_are_those_of_an
 def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(frames: Path, tmp_path: Path, run: Run) -> None:
     run(COMMAND, *arguments(frames, tmp_path / "undisturbed"))
     rng = random.Random(0)
-    for attempt in range(8):
+    for attempt in range(5):
         out = tmp_path / str(attempt)
         for _ in range(2):
-            killed(frames, out, rng.randrange(3), rng.random())
+            killed(frames, out, rng.randrange(1, 5), rng.random() / 10)
         run(COMMAND, *arguments(frames, out))
         assert contents(out) == contents(tmp_path / "undisturbed")
