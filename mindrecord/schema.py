@@ -20,3 +20,6 @@ FIELDS: dict[str, dict[str, Any]] = {
     "offsets": {"type": "int64", "shape": [-1]},
     "jpegs": {"type": "bytes"},
 }
+
+# The fields that are in a shard's index too: what `mindrecord.slices` needs to know of a row without reading it.
+INDEXED = ["class_name", "video_id", "label", "first_frame", "video_frames"]

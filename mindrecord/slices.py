@@ -19,15 +19,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mindrecord import schema
 from preprocess.common.errors import InputError
 
 LAYOUT = "3.0"
 BLOB_FIELDS = ["flags", "jpegs", "offsets"]
 LENGTH_BYTES = 8
-ROWS = (
-    "SELECT class_name_0, video_id_0, label_0, video_frames_0, first_frame_0, PAGE_ID_BLOB, PAGE_OFFSET_BLOB, "
-    "PAGE_OFFSET_BLOB_END FROM INDEXES ORDER BY ROW_ID"
-)
+COLUMNS = [*(f"{name}_0" for name in schema.INDEXED), "PAGE_ID_BLOB", "PAGE_OFFSET_BLOB", "PAGE_OFFSET_BLOB_END"]
+ROWS = f"SELECT {', '.join(COLUMNS)} FROM INDEXES ORDER BY ROW_ID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def videos_of(path: Path) -> list[Video]:
     with closing(
         sqlite3.connect(f"{path.with_name(path.name + '.db').resolve().as_uri()}?mode=ro&immutable=1", uri=True)
     ) as db:
-        for class_name, video_id, label, frames, first_frame, page, start, end in db.execute(ROWS):
+        for class_name, video_id, label, first_frame, frames, page, start, end in db.execute(ROWS):
             page_start = header["header_size"] + page * header["page_size"]
             row = Row(first_frame, page_start + start, page_start + end)
             before = videos.pop().rows if first_frame > 0 else ()

@@ -169,6 +169,7 @@ def refuse_mixing(out: Path, listed: Catalog, settings: dict[str, object]) -> No
 def extract_all(options: Options, listed: Catalog, matched: Matched) -> list[ledger.Entry]:
     """Extract what is not there yet; returns one entry a listed video, in the catalog's order, as the ledger has it."""
     before = ledger.read(options.out)
+    ledger.rewrite(options.out, before.values())  # without a last line that was cut off, which would swallow the next
     settings = extraction_settings(options)
     tasks = [
         Task(video, path, options.videos.resolve(), options.out.resolve(), settings, before.get(video.name))

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -17,7 +18,7 @@ import pytest
 import simplejpeg
 from conftest import ROOT, Run, error_line, make_ucf, make_video
 
-from preprocess import catalog, ledger
+from preprocess import catalog, executors, extraction, ledger
 from preprocess.catalog import TEST, TRAIN, Video
 from preprocess.common import files
 from preprocess.common.errors import InputError
@@ -300,3 +301,21 @@ def test_a_full_disk_stops_it_with_one_line_and_with_room_it_goes_on(ucf: Path, 
     assert 1 <= int(state[3]) < 8
     run(COMMAND, "--root", ucf, "--out", tmp_path / "expected")
     assert tree(tmp_path / "f") == tree(tmp_path / "expected")
+
+
+def test_a_line_cut_off_by_one_kill_does_not_swallow_what_is_written_before_the_next(
+    frames: Path, ucf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "f"
+    shutil.copytree(frames, out)
+    lines = (out / "ledger.jsonl").read_text().splitlines(keepends=True)
+    (out / "ledger.jsonl").write_text("".join(lines[:3]) + lines[3][:40])
+
+    def one_video(function: Callable[[Task], ledger.Entry], tasks: list[Task], *_: object, **__: object) -> Iterator[object]:
+        yield function(tasks[5])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(executors, "run", one_video)
+    with pytest.raises(KeyboardInterrupt):
+        extraction.main(extraction.Options(root=ucf, out=out))
+    assert [ledger.to_line(entry) for entry in ledger.read(out).values()] == [*lines[:3], lines[5]]
