@@ -13,7 +13,7 @@ if __name__ == "__main__":  # worker processes import this file too, under anoth
 
     from preprocess.worker_source import preload
 
-    preload("preprocess.extract", "preprocess.decode_pyav")
+    preload("preprocess.extract", "preprocess.decode_pyav", "preprocess.executors")
 
     from preprocess.common import cli
     from preprocess.extraction import Options, main

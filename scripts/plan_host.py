@@ -1,6 +1,7 @@
 """What the host of so many NPUs needs to feed them, from what scripts/bench_stream.py measured.
 
-python scripts/plan_host.py --npus 8 --clips-per-s 1000 --measured bench.json
+python scripts/bench_stream.py --json work/bench_stream.json
+python scripts/plan_host.py --npus 8 --clips-per-s 1000
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ QUEUED_BATCHES = 16  # MindData's prefetch_size: what a batch operation holds re
 class Options:
     """What the host of so many NPUs needs, from what scripts/bench_stream.py measured."""
 
-    measured: Path
+    measured: Path = Path("work/bench_stream.json")
     """What bench_stream.py wrote with --json, on a core like the host's."""
     npus: int = 8
     """NPUs of the host."""
