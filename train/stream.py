@@ -140,33 +140,36 @@ def training_batches(
             "choose a smaller --batch-size"
         )
 
-    def sample(place: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.float32]]:
-        epoch, position, index, counts = place.tolist()
-        video = videos[index]
-        rng = clip_rng(seed, epoch, position, f"{video.class_name}/{video.video_id}")
-        wanted, repeats = distinct(SAMPLERS[clip.sampling](video.frames, clip.frames, clip.stride, rng))
-        jpegs = read_frames(video, wanted)
-        if watchdog:
-            watchdog.count(read=1)
-        clip_THWC = augmented(jpegs, clip, rng)
-        if watchdog:
-            watchdog.count(decoded=1)
-        return (
-            clip_THWC if repeats is None else clip_THWC[repeats],
-            np.array(video.label, np.int32),
-            np.array(counts, np.float32),
-        )
+    def load(
+        places: NDArray[np.int64],
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.float32]]:
+        clip_NTHWC = np.empty((len(places), clip.frames, clip.size, clip.size, 3), np.uint8)
+        labels = np.empty(len(places), np.int32)
+        for n, (epoch, position, index, _) in enumerate(places.tolist()):
+            video = videos[index]
+            labels[n] = video.label
+            rng = clip_rng(seed, epoch, position, f"{video.class_name}/{video.video_id}")
+            wanted, repeats = distinct(SAMPLERS[clip.sampling](video.frames, clip.frames, clip.stride, rng))
+            jpegs = read_frames(video, wanted)
+            if watchdog:
+                watchdog.count(read=1)
+            augmented(jpegs, clip, rng, clip_NTHWC[n, : len(wanted)])
+            if repeats is not None:
+                clip_NTHWC[n] = clip_NTHWC[n, repeats]
+            if watchdog:
+                watchdog.count(decoded=1)
+        return clip_NTHWC, labels, places[:, 3].astype(np.float32)
 
     orders = EpochOrders(lambda epoch: epoch_order(len(videos), batch_size, seed, epoch, rank, ranks), first_epoch)
     stream = ds.GeneratorDataset(orders, ["place"], shuffle=False, num_parallel_workers=1)
-    stream = stream.map(
-        sample,
+    stream = stream.batch(batch_size, drop_remainder=True, num_parallel_workers=1)
+    return stream.map(  # a batch at a time: a clip is written where it stays
+        load,
         ["place"],
         ["clip", "label", "weight"],
         num_parallel_workers=min(workers or available_cpus(), available_cpus()),
         python_multiprocessing=processes,
     )
-    return stream.batch(batch_size, drop_remainder=True, num_parallel_workers=1)
 
 
 def distinct(frames: Indices) -> tuple[Indices, Indices | None]:
@@ -176,17 +179,16 @@ def distinct(frames: Indices) -> tuple[Indices, Indices | None]:
     return np.unique(frames, return_inverse=True)
 
 
-def augmented(jpegs: list[memoryview], clip: ClipConfig, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The frames as one clip_THWC, with one crop, one flip and one change of colour drawn from `rng`."""
+def augmented(jpegs: list[memoryview], clip: ClipConfig, rng: np.random.Generator, out_THWC: NDArray[np.uint8]) -> None:
+    """Write the frames into `out_THWC`, with one crop, one flip and one change of colour drawn from `rng`."""
     height, width = frame_size(jpegs[0])
     if clip.crop == "resized":
         box = random_resized_crop(height, width, clip.crop_scale, clip.crop_ratio, rng)
     else:
         box = multi_scale_crop(height, width, rng) if clip.crop == "multiscale" else centre_crop(height, width)
-    clip_THWC: NDArray[np.uint8] = decode_clip(jpegs, clip.size, [box], bool(rng.random() < clip.flip))[0]
-    if not any(clip.jitter):
-        return clip_THWC
-    return jitter_colour(clip_THWC, *(rng.uniform(1 - most, 1 + most) for most in clip.jitter))
+    decode_clip(jpegs, [box], bool(rng.random() < clip.flip), out_THWC[None])
+    if any(clip.jitter):
+        jitter_colour(out_THWC, *(rng.uniform(1 - most, 1 + most) for most in clip.jitter))
 
 
 def whole_videos(
@@ -210,7 +212,9 @@ def whole_videos(
         size = frame_size(data[: offsets[1]])
         boxes = three_crops(*size) if clip.test_crops == 3 else [centre_crop(*size)]
         done = first_frame + np.int32(count)
-        return done, video_frames, decode_clip(found, clip.size, boxes, False)
+        frames_CFHWC = np.empty((len(boxes), len(found), clip.size, clip.size, 3), np.uint8)
+        decode_clip(found, boxes, False, frames_CFHWC)
+        return done, video_frames, frames_CFHWC
 
     shards = manifest.shards_of(split, TEST)
     names = ["class_name", "video_id", "label"]

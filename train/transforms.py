@@ -78,8 +78,8 @@ def three_crops(height: int, width: int) -> list[Box]:
     return [Box(round((height - side) * at), round((width - side) * at), side, side) for at in (0, 0.5, 1)]
 
 
-def decode_clip(jpegs: Sequence[Buffer], size: int, boxes: Sequence[Box], flip: bool) -> Bytes:
-    """Decode each JPEG once, crop and resize each once a box: clips_CTHWC, (boxes, len(jpegs), size, size, 3) RGB uint8.
+def decode_clip(jpegs: Sequence[Buffer], boxes: Sequence[Box], flip: bool, out_CTHWC: Bytes) -> None:
+    """Decode each JPEG once, crop and resize each once a box, into `out_CTHWC`.
 
     A box of four times the pixels wanted or more is decoded at half the size (or a quarter, or an eighth), which averages
     pixels within the DCT, and is quicker than decoding them all. What is left to shrink, a factor below two (the mean of
@@ -87,11 +87,11 @@ def decode_clip(jpegs: Sequence[Buffer], size: int, boxes: Sequence[Box], flip: 
 
     Args:
         jpegs: the frames, all of one size.
-        size: side of the square result, in pixels.
         boxes: the parts of the frame to take, one clip each; of equal size.
         flip: mirror left and right.
+        out_CTHWC: where to write, (boxes, len(jpegs), size, size, 3) RGB uint8.
     """
-    clips_CTHWC = np.empty((len(boxes), len(jpegs), size, size, 3), np.uint8)
+    size = out_CTHWC.shape[2]
     height, width = frame_size(jpegs[0])
     by = reduction(boxes[0], size)
     parts = [
@@ -102,11 +102,10 @@ def decode_clip(jpegs: Sequence[Buffer], size: int, boxes: Sequence[Box], flip: 
     for t, jpeg in enumerate(jpegs):
         image_HWC = simplejpeg.decode_jpeg(jpeg, "RGB", **least)
         for c, part in enumerate(parts):
-            cv2.resize(image_HWC[part], (size, size), dst=clips_CTHWC[c, t])
+            cv2.resize(image_HWC[part], (size, size), dst=out_CTHWC[c, t])
     if flip:
-        rows = clips_CTHWC.reshape(-1, size, 3)
+        rows = out_CTHWC.reshape(-1, size, 3)
         cv2.flip(rows, 1, dst=rows)
-    return clips_CTHWC
 
 
 def reduction(box: Box, size: int) -> int:
@@ -117,16 +116,17 @@ def reduction(box: Box, size: int) -> int:
     return by
 
 
-def jitter_colour(clip_THWC: Bytes, brightness: float, contrast: float, saturation: float) -> Bytes:
+def jitter_colour(clip_THWC: Bytes, brightness: float, contrast: float, saturation: float) -> None:
     """Multiply the clip's brightness, its distance from its mean grey, and each pixel's from its own grey, in that order.
 
-    All three are linear, so they are one 3 x 4 matrix a clip and one pass over its bytes; only the result is cut to 0..255.
+    The clip is changed in place. All three are linear, so they are one 3 x 4 matrix a clip and one pass over its bytes; only
+    the result is cut to 0..255.
     """
     rows = clip_THWC.reshape(-1, clip_THWC.shape[-2], 3)
     mean_grey = brightness * float(np.dot(GREY, cv2.mean(rows)[:3]))
     matrix = brightness * contrast * (saturation * np.eye(3) + (1 - saturation) * np.tile(GREY, (3, 1)))
     shift = np.full((3, 1), (1 - contrast) * mean_grey)
-    return np.asarray(cv2.transform(rows, np.hstack([matrix, shift])), np.uint8).reshape(clip_THWC.shape)
+    cv2.transform(rows, np.hstack([matrix, shift]), dst=rows)
 
 
 def frame_size(jpeg: Buffer) -> tuple[int, int]:

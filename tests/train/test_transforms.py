@@ -25,6 +25,13 @@ def row(frames: list[np.ndarray]) -> list[bytes]:
     return [simplejpeg.encode_jpeg(np.ascontiguousarray(f), quality=100, colorsubsampling="444") for f in frames]
 
 
+def decoded(frames: list[np.ndarray], size: int, boxes: list[Box], flip: bool = False) -> np.ndarray:
+    """What `decode_clip` writes into a buffer that is full of something else."""
+    clips_CTHWC = np.full((len(boxes), len(frames), size, size, 3), 77, np.uint8)
+    decode_clip(row(frames), boxes, flip, clips_CTHWC)
+    return clips_CTHWC
+
+
 def gradient(height: int, width: int, offset: int) -> np.ndarray:
     """A picture that grows brighter to the right in red and downwards in green."""
     image = np.zeros((height, width, 3), np.uint8)
@@ -100,22 +107,22 @@ def test_a_frame_is_decoded_smaller_while_the_box_keeps_the_pixels_wanted(
 def test_the_result_is_close_to_a_resize_that_averages_every_pixel(height: int, width: int, box: Box) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (height // 24 + 1, width // 24 + 1, 3), np.uint8)
     image = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-    ours = decode_clip(row([image]), 48, [box], False)[0, 0]
+    ours = decoded([image], 48, [box])[0, 0]
     crop = image[box.top : box.top + box.height, box.left : box.left + box.width]
     exact = cv2.resize(crop, (48, 48), interpolation=cv2.INTER_AREA)
     assert np.abs(ours.astype(int) - exact).mean() < 5
 
 
 def test_every_frame_comes_out_once_in_its_order() -> None:
-    clip_THWC = decode_clip(row([gradient(32, 32, 10 * i) for i in (7, 2, 11)]), 32, [Box(0, 0, 32, 32)], False)[0]
+    clip_THWC = decoded([gradient(32, 32, 10 * i) for i in (7, 2, 11)], 32, [Box(0, 0, 32, 32)])[0]
     assert clip_THWC.shape == (3, 32, 32, 3)
     assert np.abs(clip_THWC[..., 2].mean(axis=(1, 2)) - [70, 20, 110]).max() < 2
 
 
 def test_one_crop_and_one_flip_are_shared_by_all_frames_of_a_clip() -> None:
-    jpegs = row([gradient(60, 80, 0)] * 3)
-    plain, corner = decode_clip(jpegs, 20, [Box(10, 40, 20, 20), Box(0, 0, 20, 20)], False)
-    (flipped,) = decode_clip(jpegs, 20, [Box(10, 40, 20, 20)], True)
+    frames = [gradient(60, 80, 0)] * 3
+    plain, corner = decoded(frames, 20, [Box(10, 40, 20, 20), Box(0, 0, 20, 20)])
+    (flipped,) = decoded(frames, 20, [Box(10, 40, 20, 20)], flip=True)
     assert (plain == plain[0]).all()
     assert (flipped == plain[:, :, ::-1]).all()
     assert np.abs(plain[0].astype(int) - gradient(60, 80, 0)[10:30, 40:60]).max() <= 3
@@ -124,8 +131,8 @@ def test_one_crop_and_one_flip_are_shared_by_all_frames_of_a_clip() -> None:
 
 def test_colours_change_by_their_formulas_for_all_frames_alike() -> None:
     clip_THWC = np.stack([gradient(20, 20, 50)] * 2) // 2 + 40
-    same = jitter_colour(clip_THWC, 1, 1, 1)
-    assert same.dtype == np.uint8
+    same = clip_THWC.copy()
+    jitter_colour(same, 1, 1, 1)
     assert (same == clip_THWC).all()
     grey = clip_THWC @ np.array([0.299, 0.587, 0.114])
     for factors, expected in [
@@ -134,7 +141,9 @@ def test_colours_change_by_their_formulas_for_all_frames_alike() -> None:
         ((1, 1, 0), np.repeat(grey[..., None], 3, axis=-1)),
         ((9, 1, 1), np.full(clip_THWC.shape, 255)),
     ]:
-        assert np.abs(jitter_colour(clip_THWC, *factors) - expected).max() <= 1
+        changed = clip_THWC.copy()
+        jitter_colour(changed, *factors)
+        assert np.abs(changed - expected).max() <= 1
 
 
 def test_frame_size_is_read_from_the_header() -> None:
