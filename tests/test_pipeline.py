@@ -60,10 +60,11 @@ def test_a_run_folder_holds_what_it_takes_to_understand_the_run(trained: Path, r
     assert "rank_0" not in {p.name for p in records.parent.iterdir()}
 
 
-def test_the_resolved_config_is_a_recipe_that_trains_the_same_network(
+def test_the_resolved_config_is_a_recipe_that_trains_the_same_network_from_processes_too(
     trained: Path, records: Path, tmp_path: Path, run: Run
 ) -> None:
-    run("train/train.py", "--recipe", trained / "config.yaml", "--records", records, "--out", tmp_path / "again")
+    options = ("--recipe", trained / "config.yaml", "--records", records, "--loader", "processes")
+    run("train/train.py", *options, "--out", tmp_path / "again")
     losses = [json.loads((folder / "metrics.jsonl").read_text())["loss"] for folder in (trained, tmp_path / "again")]
     assert losses[0] == losses[1]
 

@@ -35,11 +35,12 @@ FIRST_BATCH_S = 60.0
 class Watchdog:
     """Says in one line which stage is stuck when the first batch has not come after `seconds`, and goes on waiting.
 
-    The workers of `training_batches` count into it, if they are threads; who takes the first batch calls `stop`.
+    The workers of `training_batches` count into it, `counts`, if they are threads; who takes the first batch calls `stop`.
     """
 
-    def __init__(self, batch_size: int, seconds: float = FIRST_BATCH_S) -> None:
+    def __init__(self, batch_size: int, seconds: float = FIRST_BATCH_S, counts: bool = True) -> None:
         self.batch_size = batch_size
+        self.counts = counts
         self.seconds = seconds
         self.read = self.decoded = 0
         self.lock = threading.Lock()
@@ -58,6 +59,8 @@ class Watchdog:
 
     def stage(self) -> str:
         """What has not come to its end."""
+        if not self.counts:
+            return "stuck in reading, decoding or batching (which of them, --loader threads would say)"
         if self.decoded >= self.batch_size:
             return "stuck in batching, or the network is still being compiled"
         clips = f"{self.read} clips read, {self.decoded} decoded, {self.batch_size} wanted"

@@ -57,6 +57,9 @@ class Options:
     """Which of the data set's splits to train on."""
     verify: Literal["size", "full"] = "size"
     """What of the records is checked first: size, of every file, or full, the SHA-256 too, once a pack: it is remembered."""
+    loader: Literal["threads", "processes"] = "threads"
+    """What reads and decodes clips: threads of this process, or processes, which do not share an interpreter and are quicker
+    where cores are left over. They hand batches over in /dev/shm, which has to hold some."""
     out: Path | None = None
     """The run folder to write, new; by default work/runs/<recipe>-<date>-<time>."""
 
@@ -73,9 +76,17 @@ def main(options: Options) -> int:
         integrity.check(records, packed)
     device = devices.target()
     devices.use(device, recipe.seed)
-    watchdog = stream.Watchdog(recipe.batch_size)
+    processes = options.loader == "processes"
+    watchdog = stream.Watchdog(recipe.batch_size, counts=not processes)
     batches = stream.training_batches(
-        records, packed, options.split, recipe.clip, recipe.batch_size, recipe.seed, watchdog=watchdog
+        records,
+        packed,
+        options.split,
+        recipe.clip,
+        recipe.batch_size,
+        recipe.seed,
+        processes=processes,
+        watchdog=watchdog,
     )
     network = trainer.new_network(recipe, len(packed.class_names))
     say(f"{options.recipe.stem} on split {options.split} of {options.records} -> {folder}, on {device}")

@@ -142,13 +142,15 @@ def test_a_recipe_chooses_samplers_crops_and_colours(
 
 def test_the_watchdog_names_the_stage_that_is_stuck(capsys: pytest.CaptureFixture[str]) -> None:
     said = []
-    for counts in ([], [{"read": 2}, {"decoded": 1}], [{"read": 4}, {"decoded": 4}]):
-        watchdog = stream.Watchdog(4, seconds=0.05)
-        for count in counts:
+    for counts in (None, [], [{"read": 2}, {"decoded": 1}], [{"read": 4}, {"decoded": 4}]):
+        watchdog = stream.Watchdog(4, seconds=0.05, counts=counts is not None)
+        for count in counts or []:
             watchdog.count(**count)
         time.sleep(0.2)
         said += capsys.readouterr().out.splitlines()
     assert said == [
+        "no batch after 0.05 s: stuck in reading, decoding or batching (which of them, --loader threads would say); "
+        "still waiting",
         "no batch after 0.05 s: stuck in reading shards (0 clips read, 0 decoded, 4 wanted); still waiting",
         "no batch after 0.05 s: stuck in decoding and augmenting (2 clips read, 1 decoded, 4 wanted); still waiting",
         "no batch after 0.05 s: stuck in batching, or the network is still being compiled; still waiting",
