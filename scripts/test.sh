@@ -14,4 +14,4 @@ echo "--- format";      ruff format --check .
 echo "--- mypy";        mypy
 echo "--- imports";     lint-imports
 echo "--- shellcheck";  shellcheck --shell=sh scripts/*.sh .ci/run
-echo "--- pytest";      python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal "$@"
+echo "--- pytest";      python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"
