@@ -8,8 +8,8 @@ wherever the workers are:
 3. An item whose worker dies then as well is given up: it was alone, so this was its own doing, or it needs more memory than
    there is.
 
-So nothing is lost to a worker that is killed, an item is given up after two deaths and never after one, and no item is given
-up for what another did.
+So nothing is lost to a worker that is killed, and an item is given up after its worker died twice, the second time with that
+item alone. (On processes both deaths were at that item. Dask puts aside what only waited at a worker that died, too.)
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from preprocess.common.errors import InputError
 from preprocess.stored_zip import StoredZip
@@ -15,6 +16,7 @@ from preprocess.stored_zip import StoredZip
 FRAME_NAME = "image_{:05d}.jpg"  # 1-based, as the field's tools expect
 FOLDER, ZIP = "dir", "zip"
 LAYOUTS = (FOLDER, ZIP)
+T = TypeVar("T")
 Writer = Callable[[int, bytes], None]  # of a frame's number and its JPEG
 WRITE_BYTES = 1 << 18
 
@@ -74,25 +76,15 @@ def read_frames(path: Path, layout: str, count: int) -> list[bytes]:
 
     Raises InputError naming the first that is not there, or a zip that cannot be read.
     """
-    if layout == ZIP:
+
+    def read_file(folder: int, name: str) -> bytes:
+        file = os.open(name, os.O_RDONLY, dir_fd=folder)
         try:
-            with zipfile.ZipFile(path) as archive:
-                return [archive.read(FRAME_NAME.format(number)) for number in range(1, count + 1)]
-        except (FileNotFoundError, KeyError, zipfile.BadZipFile) as error:
-            raise unreadable_zip(path, count, error) from None
-    jpegs = []
-    with opened_folder(path, count) as folder:
-        for number in range(1, count + 1):
-            name = FRAME_NAME.format(number)
-            try:
-                file = os.open(name, os.O_RDONLY, dir_fd=folder)
-            except FileNotFoundError:
-                raise missing_frame(path / name, count) from None
-            try:
-                jpegs.append(os.read(file, os.fstat(file).st_size))
-            finally:
-                os.close(file)
-    return jpegs
+            return os.read(file, os.fstat(file).st_size)
+        finally:
+            os.close(file)
+
+    return of_each_frame(path, layout, count, zipfile.ZipFile.read, read_file)
 
 
 def frame_bytes(path: Path, layout: str, count: int) -> list[int]:
@@ -100,21 +92,35 @@ def frame_bytes(path: Path, layout: str, count: int) -> list[int]:
 
     Raises InputError as `read_frames`.
     """
+    return of_each_frame(
+        path,
+        layout,
+        count,
+        lambda archive, name: archive.getinfo(name).file_size,
+        lambda folder, name: os.stat(name, dir_fd=folder).st_size,
+    )
+
+
+def of_each_frame(
+    path: Path, layout: str, count: int, of_member: Callable[[zipfile.ZipFile, str], T], of_file: Callable[[int, str], T]
+) -> list[T]:
+    """What is asked of each frame: of its name in an open zip, or in a folder's descriptor."""
+    names = [FRAME_NAME.format(number) for number in range(1, count + 1)]
     if layout == ZIP:
         try:
             with zipfile.ZipFile(path) as archive:
-                return [archive.getinfo(FRAME_NAME.format(number)).file_size for number in range(1, count + 1)]
+                return [of_member(archive, name) for name in names]
         except (FileNotFoundError, KeyError, zipfile.BadZipFile) as error:
-            raise unreadable_zip(path, count, error) from None
-    sizes = []
+            words = " ".join(str(error).split())
+            raise InputError(f"{path} does not give its {count} frames: {words}; delete it and extract again") from None
+    found = []
     with opened_folder(path, count) as folder:
-        for number in range(1, count + 1):
-            name = FRAME_NAME.format(number)
+        for name in names:
             try:
-                sizes.append(os.stat(name, dir_fd=folder).st_size)
+                found.append(of_file(folder, name))
             except FileNotFoundError:
                 raise missing_frame(path / name, count) from None
-    return sizes
+    return found
 
 
 @contextlib.contextmanager
@@ -128,12 +134,6 @@ def opened_folder(path: Path, count: int) -> Iterator[int]:
         yield folder
     finally:
         os.close(folder)
-
-
-def unreadable_zip(path: Path, count: int, error: Exception) -> InputError:
-    """The error of a zip that does not give its frames."""
-    words = " ".join(str(error).split())
-    return InputError(f"{path} does not give its {count} frames: {words}; delete it and extract again")
 
 
 def missing_frame(frame: Path, count: int) -> InputError:
