@@ -20,7 +20,6 @@ import numpy as np
 from eval.metrics import figures
 from eval.report import results
 from eval.report.results import Evaluation
-from eval.scoring import Scorer, VideoScore, score_videos
 from mindrecord import integrity, manifest
 from mindrecord.manifest import Manifest
 from preprocess.catalog import TEST
@@ -29,6 +28,7 @@ from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
 from train import checkpoint, devices, stream
 from train.checkpoint import Meta
+from train.scoring import Scorer, VideoScore, score_videos
 
 RUNS = Path("work/runs")
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import mindspore as ms
 import mindspore.dataset as ds
-from mindspore import nn, ops
+from mindspore import nn
 from numpy.typing import NDArray
 
 from preprocess.common.errors import InputError
 from preprocess.common.progress import Meter, say
-from train.config import OptimizerConfig, Recipe
+from train.config import Recipe
 from train.models import build_model
-from train.models.from_bytes import FromBytes
 from train.schedule import learning_rates
+from train.step import new_step
 from train.stream import Watchdog
 
 METRICS = "metrics.jsonl"
@@ -28,22 +28,6 @@ METRICS = "metrics.jsonl"
 def new_network(recipe: Recipe, num_classes: int) -> nn.Cell:
     """The recipe's network with fresh weights, for `num_classes` classes."""
     return build_model(recipe.model.name, num_classes=num_classes, **recipe.model.options())
-
-
-def make_optimizer(network: nn.Cell, config: OptimizerConfig, rates: NDArray[Any]) -> nn.Optimizer:
-    """The recipe's optimiser over all trainable parameters, one learning rate a step.
-
-    Batch norm's parameters and biases are spared the weight decay unless the recipe says otherwise.
-    """
-    weights: list[ms.Parameter] = []
-    others: list[ms.Parameter] = []
-    for parameter in network.trainable_params():
-        (weights if parameter.ndim > 1 or config.decay_norm_and_bias else others).append(parameter)
-    groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
-    if config.name == "adamw":
-        return nn.AdamWeightDecay(groups, learning_rate=ms.Tensor(rates), beta1=config.momentum, beta2=config.beta2)
-    return nn.SGD(groups, learning_rate=ms.Tensor(rates), momentum=config.momentum, nesterov=config.nesterov)
 
 
 class Recorder(ms.Callback):
@@ -115,20 +99,6 @@ class Recorder(ms.Callback):
         self.at_epoch_end(epoch)
 
 
-class WeightedLoss(nn.Cell):
-    """uint8 clip_NTHWC, label_N, weight_N -> the weighted mean of the clips' softmax cross-entropy, with label smoothing
-    (arXiv:1512.00567, section 7). A batch of padding alone has the loss 0."""
-
-    def __init__(self, network: nn.Cell, recipe: Recipe) -> None:
-        super().__init__(auto_prefix=False)
-        self.logits = FromBytes(network, recipe.clip.mean, recipe.clip.std)
-        self.loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing, reduction="none")
-
-    def construct(self, clip_NTHWC: ms.Tensor, label_N: ms.Tensor, weight_N: ms.Tensor) -> ms.Tensor:
-        loss_N = self.loss(self.logits(clip_NTHWC), label_N)
-        return (loss_N * weight_N).sum() / ops.clamp(weight_N.sum(), min=1.0)
-
-
 def train(
     network: nn.Cell,
     recipe: Recipe,
@@ -141,9 +111,10 @@ def train(
 
     Raises InputError when the loss stops being finite.
     """
-    rates = learning_rates(recipe.schedule, recipe.epochs, batches.get_dataset_size())
-    model = ms.Model(WeightedLoss(network, recipe), optimizer=make_optimizer(network, recipe.optimizer, rates))
+    steps_per_epoch = batches.get_dataset_size()
+    rates = learning_rates(recipe.schedule, recipe.epochs, steps_per_epoch)
+    recorder = Recorder(folder, recipe, rates, watchdog, at_epoch_end)
     # on the CPU MindSpore falls back to feeding step by step
-    model.train(
-        recipe.epochs, batches, callbacks=[Recorder(folder, recipe, rates, watchdog, at_epoch_end)], dataset_sink_mode=True
+    ms.Model(new_step(network, recipe, steps_per_epoch)).train(
+        recipe.epochs, batches, callbacks=[recorder], dataset_sink_mode=True
     )

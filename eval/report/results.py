@@ -11,9 +11,9 @@ import pandas as pd
 
 from eval.metrics import Figures, wilson_interval
 from eval.report.page import render
-from eval.scoring import VideoScore
 from preprocess.common import files
 from train.checkpoint import Meta
+from train.scoring import VideoScore
 
 RESULTS, PER_CLASS, PER_VIDEO, REPORT = "results.json", "per_class.csv", "per_video.csv", "report.html"
 SCHEMA = 1

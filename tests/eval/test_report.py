@@ -9,9 +9,9 @@ import numpy as np
 
 from eval.metrics import figures
 from eval.report.results import Evaluation, write_report
-from eval.scoring import VideoScore
 from train.checkpoint import Meta
 from train.config import ClipConfig, ModelConfig
+from train.scoring import VideoScore
 
 NASTY = '<script>alert("x")</script> & co'
 

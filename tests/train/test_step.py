@@ -8,7 +8,7 @@ from mindspore import nn
 
 from train import devices
 from train.config import load_recipe
-from train.trainer import WeightedLoss
+from train.step import WeightedLoss
 
 
 class Mean(nn.Cell):

@@ -6,8 +6,8 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from eval.scoring import Scorer, score_videos
 from train.config import ClipConfig
+from train.scoring import Scorer, score_videos
 
 CLIP = ClipConfig(2, 1, 4, (0.5, 1.0), (0.75, 1.3), 0.0, (0.0,) * 3, (1.0,) * 3)
 
