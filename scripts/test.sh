@@ -3,7 +3,7 @@
 # Tests marked slow are left out; sh scripts/test_slow.sh runs those.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-sh "$root/scripts/setup.sh" requirements.lock requirements-dev.lock requirements-cluster.lock
+sh "$root/scripts/setup.sh" requirements.lock requirements-dev.lock requirements-cluster.lock requirements-extra.lock
 cd "$root"
 bin=.venv/bin
 PATH=$root/$bin:$PATH
