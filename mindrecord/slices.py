@@ -8,6 +8,7 @@ each row, the bytes of the row and, for each of the sorted array and bytes field
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import json
 import os
@@ -25,6 +26,8 @@ from preprocess.common.errors import InputError
 LAYOUT = "3.0"
 BLOB_FIELDS = ["flags", "jpegs", "offsets"]
 LENGTH_BYTES = 8
+HEAD_BYTES = 4096  # of a row, more than what comes before its JPEGs
+WIDTHS = 1 << (np.arange(256)[:, None] >> np.array([6, 4, 2, 0]) & 3)  # the widths that each byte of them says
 COLUMNS = [*(f"{name}_0" for name in schema.INDEXED), "PAGE_ID_BLOB", "PAGE_OFFSET_BLOB", "PAGE_OFFSET_BLOB_END"]
 ROWS = f"SELECT {', '.join(COLUMNS)} FROM INDEXES ORDER BY ROW_ID"
 
@@ -71,46 +74,56 @@ def videos_of(path: Path) -> list[Video]:
 
 def read_frames(video: Video, frames: NDArray[np.int64]) -> list[memoryview]:
     """The JPEGs of some frames of a video, 0-based, ascending, each once; neighbours are read together."""
+    wanted: list[int] = frames.tolist()
     jpegs: list[memoryview] = []
     file = os.open(video.path, os.O_RDONLY)
     try:
-        first_frames = [row.first_frame for row in video.rows]
-        cuts = np.searchsorted(frames, first_frames[1:])
-        for row, wanted in zip(video.rows, np.split(frames, cuts), strict=True):
-            if len(wanted):
-                jpegs += read_from_row(file, row, wanted - row.first_frame)
+        begin = 0
+        for row, next_row in itertools.zip_longest(video.rows, video.rows[1:]):
+            end = bisect.bisect_left(wanted, next_row.first_frame, begin) if next_row else len(wanted)
+            if begin < end:
+                jpegs += read_from_row(file, row, [frame - row.first_frame for frame in wanted[begin:end]])
+            begin = end
     finally:
         os.close(file)
     return jpegs
 
 
-def read_from_row(file: int, row: Row, frames: NDArray[np.int64]) -> list[memoryview]:
-    """The JPEGs of some frames of a row, counted from its first."""
-    spans = []
-    position = row.start + LENGTH_BYTES
-    for _ in BLOB_FIELDS:
-        length = int.from_bytes(os.pread(file, LENGTH_BYTES, position), "big")
-        spans.append((position + LENGTH_BYTES, length))
-        position += LENGTH_BYTES + length
-    if position != row.end:
+def read_from_row(file: int, row: Row, frames: list[int]) -> list[memoryview]:
+    """The JPEGs of some frames of a row, counted from its first, in three reads where they follow each other."""
+    head = os.pread(file, HEAD_BYTES, row.start)
+    flags_end = 2 * LENGTH_BYTES + length_at(head, LENGTH_BYTES)
+    jpegs = row.start + flags_end + LENGTH_BYTES
+    jpegs_end = jpegs + length_at(head, flags_end)
+    tail = os.pread(file, max(row.end - jpegs_end, 0), jpegs_end)
+    if len(tail) < LENGTH_BYTES or jpegs_end + LENGTH_BYTES + length_at(tail, 0) != row.end:
         raise InputError("a row of a shard does not end where its fields end: copy the records folder again")
-    _, (jpegs, _), (start, length) = spans
-    offsets = unpack(os.pread(file, length, start))
+    first = frames[0]
+    offsets = unpack(tail[LENGTH_BYTES:], first, frames[-1] + 1)
     found = []
-    for run in np.split(frames, np.flatnonzero(np.diff(frames) != 1) + 1):
-        ends = offsets[run[0] : run[-1] + 2].tolist()
-        data = memoryview(os.pread(file, ends[-1] - ends[0], jpegs + ends[0]))
-        found += [data[a - ends[0] : b - ends[0]] for a, b in itertools.pairwise(ends)]
+    begin = 0
+    for end in range(1, len(frames) + 1):
+        if end == len(frames) or frames[end] != frames[end - 1] + 1:
+            ends = offsets[frames[begin] - first : frames[end - 1] - first + 2]
+            data = memoryview(os.pread(file, ends[-1] - ends[0], jpegs + ends[0]))
+            found += [data[a - ends[0] : b - ends[0]] for a, b in itertools.pairwise(ends)]
+            begin = end
     return found
 
 
-def unpack(packed: bytes) -> NDArray[np.int64]:
-    """MindRecord's packed integers, none below zero: their number, two bits each for a width of 1, 2, 4 or 8 bytes, then
-    the integers, little-endian."""
-    count = int.from_bytes(packed[:4], "big")
-    widths_end = 4 + -(-count // 4)
-    codes = np.frombuffer(packed, np.uint8, widths_end - 4, 4)
-    widths = 1 << (codes[:, None] >> np.array([6, 4, 2, 0], np.uint8) & 3).ravel()[:count]
-    integers = np.zeros((count, 8), np.uint8)
-    integers[np.arange(8) < widths[:, None]] = np.frombuffer(packed, np.uint8, offset=widths_end)
-    return integers.view("<i8").ravel()
+def length_at(data: bytes, start: int) -> int:
+    """The length of a field, as it stands before the field."""
+    return int.from_bytes(data[start : start + LENGTH_BYTES], "big")
+
+
+def unpack(packed: bytes, first: int, last: int) -> list[int]:
+    """Those from `first` to `last` of MindRecord's packed integers, none below zero: their number, two bits each for a width
+    of 1, 2, 4 or 8 bytes, then the integers, little-endian."""
+    position = 4 + -(-int.from_bytes(packed[:4], "big") // 4)
+    widths = WIDTHS[np.frombuffer(packed, np.uint8, position - 4, 4)].ravel()
+    position += int(widths[:first].sum())
+    integers = []
+    for width in widths[first : last + 1].tolist():
+        integers.append(int.from_bytes(packed[position : position + width], "little"))
+        position += width
+    return integers

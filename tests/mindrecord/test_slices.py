@@ -67,7 +67,8 @@ def test_packed_integers_of_every_width() -> None:
     packed = (
         b"\0\0\0\5" + bytes([0b00011011, 0b00000000]) + b"\x05" + b"\x34\x12" + b"\1\0\0\1" + b"\0\0\0\0\1\0\0\0" + b"\x07"
     )
-    assert unpack(packed).tolist() == [5, 0x1234, 0x01000001, 1 << 32, 7]
+    assert unpack(packed, 0, 4) == [5, 0x1234, 0x01000001, 1 << 32, 7]
+    assert unpack(packed, 2, 3) == [0x01000001, 1 << 32]
 
 
 def test_a_file_of_another_layout_is_refused_by_name(records: Path, tmp_path: Path) -> None:
@@ -75,3 +76,14 @@ def test_a_file_of_another_layout_is_refused_by_name(records: Path, tmp_path: Pa
     path.write_bytes(next(records.glob("*.mindrecord")).read_bytes().replace(b'"version":"3.0"', b'"version":"4.0"', 1))
     with pytest.raises(InputError, match=r"old\.mindrecord is not laid out as MindRecord 3\.0: pack the frames again"):
         videos_of(path)
+
+
+def test_a_row_whose_fields_do_not_fill_it_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.mindrecord"
+    write(path, [("v", 0, 4, frames_of(4, 300, 0))])
+    (video,) = videos_of(path)
+    data = bytearray(path.read_bytes())
+    data[video.rows[0].start + 15] ^= 1  # the last byte of the length of its first field
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="copy the records folder again"):
+        read_frames(video, np.arange(4))
