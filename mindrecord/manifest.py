@@ -122,19 +122,23 @@ def load(folder: Path) -> Manifest:
 
 
 def read(folder: Path) -> Manifest:
-    """Read `manifest.json`, whatever became of the shards. Raises InputError when it is none or of another schema."""
+    """Read `manifest.json`, whatever became of the shards. Raises InputError when it is none, damaged or
+    of another schema."""
     path = folder / FILE_NAME
     if not path.is_file():
         raise InputError(f"{folder} is not a records folder (it has no {FILE_NAME}): make one with mindrecord/build.py")
-    value: dict[str, Any] = files.read_json(path)
-    if value.pop("schema", None) != schema.VERSION:
+    value = files.read_json(path)
+    if not isinstance(value, dict) or value.pop("schema", None) != schema.VERSION:
         raise InputError(
             f"{path} is of another schema than this version's {schema.VERSION}: "
             "pack the frames again with mindrecord/build.py --out a new folder"
         )
-    value["shards"] = tuple(map(shard_from_json, value["shards"]))
-    value["absent"] = tuple(Absent(**video | {"flags": tuple(video["flags"])}) for video in value["absent"])
-    return Manifest(**value | {name: tuple(value[name]) for name in ("class_names", "splits")})
+    try:
+        value["shards"] = tuple(map(shard_from_json, value["shards"]))
+        value["absent"] = tuple(Absent(**video | {"flags": tuple(video["flags"])}) for video in value["absent"])
+        return Manifest(**value | {name: tuple(value[name]) for name in ("class_names", "splits")})
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} has not the keys that mindrecord/build.py writes ({error}): {COPY_OR_PACK}") from None
 
 
 def shard_from_json(value: dict[str, Any]) -> Shard:

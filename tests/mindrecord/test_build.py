@@ -154,6 +154,8 @@ def test_records_of_other_settings_or_frames_are_not_overwritten(
         (lambda r: (r / "manifest.json").write_text('{"schema": 0}'), "is of another schema than this version's 2"),
         (lambda r: (r / "manifest.json").unlink(), "is not a records folder"),
         (lambda r: (r / "manifest.json").write_text("{"), "is not a JSON file"),
+        (lambda r: (r / "manifest.json").write_text("[]"), "is of another schema"),
+        (lambda r: (r / "manifest.json").write_text('{"schema": 2}'), "has not the keys that mindrecord/build.py writes"),
     ],
 )
 def test_a_damaged_or_older_records_folder_is_refused_by_name(
