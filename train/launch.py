@@ -1,0 +1,251 @@
+"""Training with one process for each device, through msrun, and nothing left behind whatever happens.
+
+DEVICES=8 python train/launch.py --recipe train/recipes/ucf101_r3d50.yaml --records work/records
+
+All arguments go to train/train.py. What shapes the launch is in the environment:
+
+    DEVICE_TARGET     Ascend or CPU, as in train/train.py
+    DEVICES           processes on this host, one a device; 1 is trained without msrun
+    HOSTS             how many hosts train together; each runs the same command, with
+    HOST_RANK         its own number, from 0,
+    MASTER_ADDR       host 0's address, and
+    MASTER_PORT       a port that is free there; on a single host one is found
+    RANK_TABLE_FILE   HCCL's JSON; msrun does without
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import psutil
+
+from preprocess.common import cli
+from preprocess.common.errors import InputError
+from preprocess.common.progress import say
+from train.run_folder import LAST, LOGS, RUNS
+
+TRAIN = Path(__file__).resolve().with_name("train.py")
+MARK = "CLIPFEED_LAUNCH"  # in the environment of all that this launch starts, so that nothing of it is left behind
+LOOK_S = 0.5
+SAVE_S = 120.0  # what rank 0 has for its step and its checkpoint when training is to stop
+KILL_S = 10.0
+LAST_LINES = 15
+FAILED = re.compile(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Which processes train together: `devices` on each of `hosts`."""
+
+    devices: int
+    hosts: int
+    host_rank: int
+    address: str
+    port: int
+    rank_table: str
+
+    @property
+    def ranks(self) -> int:
+        return self.devices * self.hosts
+
+
+def read_cluster(environment: Mapping[str, str]) -> Cluster:
+    """The cluster that the environment describes. Raises InputError, naming the variable, on what cannot be."""
+    devices = number(environment, "DEVICES", 1, least=1)
+    hosts = number(environment, "HOSTS", 1, least=1)
+    host_rank = number(environment, "HOST_RANK", 0, least=0)
+    if hosts > 1:
+        missing = [name for name in ("HOST_RANK", "MASTER_ADDR", "MASTER_PORT") if not environment.get(name)]
+        if missing:
+            raise InputError(f"HOSTS={hosts} needs {' and '.join(missing)} too: see train/README.md, many hosts")
+    if host_rank >= hosts:
+        raise InputError(f"HOST_RANK={host_rank} is not below HOSTS={hosts}: hosts are numbered from 0")
+    table = environment.get("RANK_TABLE_FILE", "")
+    if table and not Path(table).is_file():
+        raise InputError(f"RANK_TABLE_FILE={table} does not exist: msrun does without, unset it")
+    port = number(environment, "MASTER_PORT", 0, least=1) or free_port()
+    return Cluster(devices, hosts, host_rank, environment.get("MASTER_ADDR") or "127.0.0.1", port, table)
+
+
+def number(environment: Mapping[str, str], name: str, default: int, least: int) -> int:
+    """A variable as a whole number; `default` where it is unset or empty."""
+    text = environment.get(name, "")
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) < least:
+        raise InputError(f"{name}={text} is no whole number from {least}")
+    return int(text)
+
+
+def free_port() -> int:
+    """A port of this host that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def msrun(cluster: Cluster, logs: Path, arguments: list[str]) -> list[str]:
+    """The command that starts the ranks of this host."""
+    options = {
+        "worker_num": cluster.ranks,
+        "local_worker_num": cluster.devices,
+        "master_addr": cluster.address,
+        "master_port": cluster.port,
+        "node_rank": cluster.host_rank,
+        "log_dir": logs,
+        "join": True,
+        "tail_worker_log": cluster.ranks,  # none: what rank 0 says is shown by us
+    }
+    if cluster.rank_table:
+        options["rank_table_file"] = cluster.rank_table
+    module = [sys.executable, "-m", "mindspore.parallel.cluster.run"]
+    return [*module, *(f"--{name}={value}" for name, value in options.items()), str(TRAIN), *arguments]
+
+
+class Launch:
+    """The processes of one launch on this host."""
+
+    def __init__(self, cluster: Cluster, logs: Path, arguments: list[str]) -> None:
+        self.logs = logs
+        self.mark = f"{os.getpid()}-{time.time_ns()}"
+        self.shown = 0
+        self.first_rank = cluster.host_rank * cluster.devices
+        self.ranks: dict[int, int] = {}  # process id -> rank, of all that were ever seen
+        logs.mkdir(parents=True, exist_ok=True)
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # msrun calls `python`
+        environment = os.environ | {MARK: self.mark, "PATH": path, "MS_LOCAL_WORKER_NUM": str(cluster.devices)}
+        with (logs / "msrun.log").open("w", encoding="utf-8") as output:
+            self.manager = subprocess.Popen(
+                msrun(cluster, logs, arguments), stdout=output, stderr=subprocess.STDOUT, env=environment
+            )
+
+    def wait(self) -> int:
+        """Follow the launch to its end, showing what this host's first rank says: 0, or the first failing rank's code."""
+        while True:
+            ended = self.manager.poll() is not None  # asked first: then the logs are complete
+            self.ranks |= self.training()
+            self.show()
+            failed = FAILED.search((self.logs / "msrun.log").read_text(encoding="utf-8", errors="replace"))
+            if failed:
+                return self.report(int(failed[1]), int(failed[2]))
+            if ended:
+                return self.report(None, self.manager.returncode) if self.manager.returncode else 0
+            time.sleep(LOOK_S)
+
+    def show(self) -> None:
+        """Print what is new in the log of this host's first rank."""
+        log = self.log(self.first_rank)
+        if log.is_file():
+            with log.open("rb") as stream:
+                stream.seek(self.shown)
+                text = stream.read()
+            self.shown += len(text)
+            sys.stdout.write(text.decode(errors="replace"))
+            sys.stdout.flush()
+
+    def report(self, pid: int | None, code: int) -> int:
+        """Say which process failed, with the end of its log, and return its exit code as a shell would."""
+        code = 128 - code if code < 0 else code
+        rank = self.ranks.get(pid) if pid is not None else None
+        log = self.logs / "msrun.log" if rank is None else self.log(rank)
+        who = "msrun" if rank is None else f"rank {rank}"
+        print(f"error: {who} ended with {code}, {log} ends with:", file=sys.stderr)
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+        print("\n".join(f"    {line}" for line in lines[-LAST_LINES:]), file=sys.stderr)
+        return code
+
+    def log(self, rank: int) -> Path:
+        """What a rank prints."""
+        return self.logs / f"worker_{rank}.log"
+
+    def processes(self) -> list[psutil.Process]:
+        """All processes of this launch that are alive, msrun aside."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):  # ended meanwhile, or somebody else's
+                ours = process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE
+                if ours and process.pid != self.manager.pid:
+                    found.append(process)
+        return found
+
+    def training(self) -> dict[int, int]:
+        """The process ids of this host's ranks that are alive, and which rank each is."""
+        found = {}
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                variables = process.environ()
+                if variables.get("MS_ROLE") == "MS_WORKER" and os.getsid(process.pid) == process.pid:  # no data worker
+                    found[process.pid] = int(variables["RANK_ID"])
+        return found
+
+    def stop(self) -> None:
+        """Let the ranks finish their step and rank 0 save."""
+        self.manager.kill()  # it would kill all ranks as soon as one has ended; they live on without it
+        self.manager.wait()
+        for pid in self.training():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        ends = time.monotonic() + SAVE_S
+        while self.training() and time.monotonic() < ends:
+            self.show()
+            time.sleep(LOOK_S)
+        self.show()
+
+    def clean_up(self) -> None:
+        """Leave no process of this launch behind."""
+        self.manager.kill()
+        self.manager.wait()
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(self.processes(), timeout=KILL_S)
+
+
+def run_folder_of(arguments: list[str]) -> Path | None:
+    """The folder that --out or --resume names."""
+    chosen = None
+    for i, argument in enumerate(arguments):
+        name, _, value = argument.partition("=")
+        if name in ("--out", "--resume"):
+            chosen = Path(value or (arguments[i + 1] if i + 1 < len(arguments) else ""))
+    return chosen.parent if chosen and chosen.suffix == ".ckpt" else chosen
+
+
+def main(arguments: list[str]) -> int:
+    cluster = read_cluster(os.environ)
+    if cluster.ranks == 1 or {"-h", "--help"} & {*arguments}:
+        os.execv(sys.executable, [sys.executable, str(TRAIN), *arguments])
+    folder = run_folder_of(arguments)
+    if folder is None:
+        folder = RUNS / time.strftime("%Y%m%d-%H%M%S")
+        arguments = [*arguments, "--out", str(folder)]
+    launch = Launch(cluster, folder / LOGS, arguments)
+    try:
+        code = launch.wait()
+    except (KeyboardInterrupt, SystemExit):
+        say("stopping: the ranks finish their step and save")
+        launch.stop()
+        raise
+    finally:
+        launch.clean_up()
+    if code and (folder / LAST).is_file():
+        say(f"to go on from the last checkpoint: the same command with --resume {folder} instead of its options")
+    return code
+
+
+if __name__ == "__main__":
+    cli.run(main, list, lambda arguments: arguments)
