@@ -94,8 +94,7 @@ def test_a_new_unit_is_the_identity_and_a_new_block_its_shortcut() -> None:
     assert all((p.asnumpy() == 0).all() for p in lasts)
 
 
-@pytest.mark.parametrize("depth", [50, 101])
-@pytest.mark.parametrize("weight_init", ["xavier", "he_normal", "he_uniform"])
+@pytest.mark.parametrize(("weight_init", "depth"), [("xavier", 50), ("he_normal", 101), ("he_uniform", 50)])
 def test_weights_are_really_drawn_as_asked(weight_init: str, depth: int) -> None:
     network = build_model("glore_resnet", num_classes=50, depth=depth, width=0.25, weight_init=weight_init)
     weights = [p for p in network.get_parameters() if p.name.endswith(".weight")]
