@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
+from mindspore.common.initializer import initializer
 
 # MindSpore's momentum is the share that a running statistic keeps
 NORM = {"eps": 1e-4, "momentum": 0.92}
 
 
-def norm_relu_conv(channels_in: int, channels_out: int, dims: int, gamma_init: str = "ones") -> nn.SequentialCell:
+def norm_relu_conv(channels_in: int, channels_out: int, dims: int) -> nn.SequentialCell:
     """Batch norm, relu and a convolution of one pixel, in `dims` dimensions."""
     if dims == 3:
-        norm = nn.BatchNorm3d(channels_in, gamma_init=gamma_init, **NORM)
-        return nn.SequentialCell([norm, nn.ReLU(), nn.Conv3d(channels_in, channels_out, 1)])
-    norm = nn.BatchNorm2d(channels_in, gamma_init=gamma_init, **NORM)
-    return nn.SequentialCell([norm, nn.ReLU(), nn.Conv2d(channels_in, channels_out, 1)])
+        return nn.SequentialCell([nn.BatchNorm3d(channels_in, **NORM), nn.ReLU(), nn.Conv3d(channels_in, channels_out, 1)])
+    return nn.SequentialCell([nn.BatchNorm2d(channels_in, **NORM), nn.ReLU(), nn.Conv2d(channels_in, channels_out, 1)])
 
 
 class GraphConvolution(nn.Cell):
@@ -42,7 +41,7 @@ class GlobalReasoning(nn.Cell):
     """(N, C, H, W) or, with `dims` 3, (N, C, T, H, W) -> the same shape: x + extend(graph(project(x))).
 
     Each of M = C/4 nodes gathers S = 2C/4 states from all positions L, by weights that depend on x; they are reasoned on and
-    handed back to the positions by the same weights. The last gamma begins at zero, and with it the unit as the identity.
+    handed back to the positions by the same weights.
 
     The products with the weights are sums over all positions and grow with the cube of x. With `float16` they are taken in
     that type, as by the zoo, and are lost above 65,504; otherwise in the type of x.
@@ -56,7 +55,14 @@ class GlobalReasoning(nn.Cell):
         self.conv_state = norm_relu_conv(channels, self.states, dims)
         self.conv_proj = norm_relu_conv(channels, self.nodes, dims)
         self.gcn = GraphConvolution(self.states, self.nodes)
-        self.conv_extend = norm_relu_conv(self.states, channels, dims, gamma_init="zeros")
+        self.conv_extend = norm_relu_conv(self.states, channels, dims)
+        self.begin_as_identity()
+
+    def begin_as_identity(self) -> None:
+        """Set the last convolution to zero. The zoo sets the gamma before it to zero: the relu between them then sees only
+        zeros, has no gradient, and the unit never learns."""
+        weight = self.conv_extend[2].weight
+        weight.set_data(initializer("zeros", weight.shape, weight.dtype))
 
     def multiply(self, a: Tensor, b: Tensor) -> Tensor:
         """The product of two matrices, for each of the batch."""

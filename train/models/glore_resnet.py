@@ -180,13 +180,16 @@ class GloreResNetNormFirst(nn.Cell):
 
 
 def initialise(network: nn.Cell, weight_init: str) -> None:
-    """Draw the weights of all convolutions and of the head anew.
+    """Draw the weights of all convolutions and of the head anew; units begin as the identity again.
 
     The new values are set: to give a parameter another initialiser, as the zoo does, changes nothing on MindSpore 2.
     """
     for _, cell in network.cells_and_names():
         if isinstance(cell, (nn.Conv2d, nn.Dense)):
             cell.weight.set_data(initializer(INITIALIZERS[weight_init](), cell.weight.shape, cell.weight.dtype))
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, GlobalReasoning):
+            cell.begin_as_identity()
 
 
 def glore_resnet(
