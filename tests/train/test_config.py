@@ -9,6 +9,7 @@ from conftest import ROOT
 
 from preprocess.common.errors import InputError
 from train.config import check, load_recipe
+from train.freeze import freeze
 from train.models import build_model
 
 RECIPES = sorted((ROOT / "train/recipes").glob("*.yaml"))
@@ -19,7 +20,9 @@ QUICK = ROOT / "train/recipes/quick_cpu.yaml"
 def test_every_recipe_is_whole_in_range_and_says_how_to_run_it(path: Path) -> None:
     recipe = load_recipe(path)
     check(recipe)
-    build_model(recipe.model.name, num_classes=3, **recipe.model.options())
+    network = build_model(recipe.model.name, num_classes=3, **recipe.model.options())
+    if recipe.freeze_until:
+        freeze(network, recipe.freeze_until, recipe.frozen_bn)
     text = path.read_text()
     assert f"--recipe train/recipes/{path.name}" in text
     assert all(word in text for word in ("# Hardware:", "# Time:", "# Accuracy:"))
@@ -66,7 +69,18 @@ def test_a_recipe_that_is_not_there_or_no_yaml_is_refused(tmp_path: Path) -> Non
         ("clip", "crop", "five", "clip.crop is one of resized, multiscale, centre"),
         ("clip", "jitter", (0.1, -0.1, 0.0), "clip.jitter"),
         ("clip", "test_crops", 2, "clip.test_crops is 1 or 3"),
-        ("optimizer", "name", "hope", "optimizer.name"),
+        ("optimizer", "name", "hope", "optimizer.name is one of sgd, momentum, adamw"),
+        ("optimizer", "momentum", 0.0, "above 0 for adamw"),
+        ("optimizer", "accumulate", 0, "optimizer.accumulate"),
+        ("optimizer", "ema_decay", 1.0, "optimizer.ema_decay"),
+        ("optimizer", "clip_norm", -1.0, "optimizer.clip_norm"),
+        ("optimizer", "weight_decay", -1.0, "optimizer.weight_decay"),
+        ("schedule", "start_rate", 1.0, "schedule.start_rate"),
+        ("schedule", "milestones", (3, 2), "schedule.milestones"),
+        ("precision", "level", "bf16", "precision.level is one of O0, O2, O3, auto"),
+        ("precision", "loss_scale", 0.0, "precision.loss_scale"),
+        (None, "frozen_bn", "off", "frozen_bn is one of eval, train"),
+        (None, "mixup", -0.2, "mixup"),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(section: str | None, field: str, value: object, says: str) -> None:
