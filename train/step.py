@@ -12,6 +12,8 @@ from train.config import OptimizerConfig, Recipe
 from train.models.from_bytes import FromBytes
 from train.schedule import learning_rates
 
+TOTALS = "totals"
+
 
 def new_step(network: nn.Cell, recipe: Recipe, steps_per_epoch: int) -> nn.Cell:
     """The recipe's training step of `network`: uint8 clip_NTHWC, label_N, weight_N -> loss, and the weights are updated.
@@ -39,15 +41,30 @@ def make_optimizer(network: nn.Cell, config: OptimizerConfig, rates: NDArray[Any
     return nn.SGD(groups, learning_rate=ms.Tensor(rates), momentum=config.momentum, nesterov=config.nesterov)
 
 
+def averaged(step: nn.Cell) -> dict[str, ms.Tensor] | None:
+    """The averaged weights of a training step under the network's own names; None where it does not average."""
+    return None
+
+
+def totals(step: nn.Cell) -> ms.Parameter:
+    """What a training step adds up until it is set to zero: loss, hits and clips, (3,) float32, padding left out."""
+    (found,) = (parameter for parameter in step.get_parameters() if parameter.name == TOTALS)
+    return found
+
+
 class WeightedLoss(nn.Cell):
     """uint8 clip_NTHWC, label_N, weight_N -> the weighted mean of the clips' softmax cross-entropy, with label smoothing
-    (arXiv:1512.00567, section 7). A batch of padding alone has the loss 0."""
+    (arXiv:1512.00567, section 7). A batch of padding alone has the loss 0. Counts into `totals`."""
 
     def __init__(self, network: nn.Cell, recipe: Recipe) -> None:
         super().__init__(auto_prefix=False)
         self.logits = FromBytes(network, recipe.clip.mean, recipe.clip.std)
         self.loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing, reduction="none")
+        self.totals = ms.Parameter(ops.zeros(3, ms.float32), name=TOTALS, requires_grad=False)
 
     def construct(self, clip_NTHWC: ms.Tensor, label_N: ms.Tensor, weight_N: ms.Tensor) -> ms.Tensor:
-        loss_N = self.loss(self.logits(clip_NTHWC), label_N)
+        logits_NK = self.logits(clip_NTHWC)
+        loss_N = self.loss(logits_NK, label_N)
+        hit_N = (logits_NK.argmax(axis=1) == label_N).astype(weight_N.dtype)
+        ops.assign_add(self.totals, ops.stack([(loss_N * weight_N).sum(), (hit_N * weight_N).sum(), weight_N.sum()]))
         return (loss_N * weight_N).sum() / ops.clamp(weight_N.sum(), min=1.0)
