@@ -34,8 +34,8 @@ class Candidate:
 def group_of(dataset: str, class_name: str, video_id: str) -> str:
     """The film that a video was cut from, as far as its name tells; a name that does not is a group of its own.
 
-    UCF101: `v_<class>_g<group>`. HMDB51: what stands before class and flags, over all classes. ActivityNet, Kinetics, Moments
-    in Time: what stands before the numbers at the end. Other data sets: each video by itself.
+    UCF101: `v_<class>_g<group>`. HMDB51: what stands before class and flags, over all classes. ActivityNet, Kinetics and
+    Moments in Time: what stands before the numbers at the end. Other data sets: each video by itself.
     """
     pattern = SOURCES.get(dataset)
     if dataset == "hmdb51":
@@ -56,7 +56,7 @@ def held_out(videos: Iterable[Candidate], fraction: float, seed: int) -> frozens
     left = Counter(video.label for group in members.values() for video in group)
     missing = {label: count * fraction for label, count in left.items()}  # of a class's share
     names = sorted(members)
-    taken = set()
+    taken: set[str] = set()
     for i in np.random.default_rng(seed).permutation(len(names)):
         counts = Counter(video.label for video in members[names[i]])
         closer = sum(abs(missing[label]) - abs(missing[label] - count) for label, count in counts.items())
