@@ -13,8 +13,10 @@ import yaml
 from preprocess.common.errors import InputError, nearest
 from train.sampling import SAMPLERS
 
-OPTIMIZERS = ("sgd", "adamw")
-CURVES = ("steps", "cosine")
+OPTIMIZERS = ("sgd", "momentum", "adamw")
+CURVES = ("steps", "linear", "poly", "cosine", "cosine_glore")
+PRECISIONS = ("O0", "O2", "O3", "auto")
+FROZEN_BN = ("eval", "train")
 CROPS = ("resized", "multiscale", "centre")
 CHOOSE_ON = ("held_out", "test")
 
@@ -81,17 +83,24 @@ class OptimizerConfig:
     """How gradients become updates."""
 
     name: str
-    """sgd, or adamw (arXiv:1711.05101)."""
+    """sgd; momentum, the same update by a kernel that remembers one tensor a weight, not two; or adamw, the decoupled decay
+    of arXiv:1711.05101 without Adam's correction of the first steps' bias."""
     momentum: float
-    """sgd: share of the last update that is carried on; adamw: beta1."""
+    """sgd and momentum: share of the last update that is carried on; adamw: beta1."""
     weight_decay: float
-    """sgd: factor of the L2 penalty; adamw: share of a weight, times the rate, that each step takes off."""
+    """sgd and momentum: factor of the L2 penalty; adamw: share of a weight, times the rate, that each step takes off."""
     decay_norm_and_bias: bool
     """Whether the decay also weighs on batch norm's gamma and beta and on biases."""
     nesterov: bool = False
-    """sgd: look ahead along the momentum."""
+    """sgd and momentum: look ahead along the momentum."""
     beta2: float = 0.999
     """adamw: memory of the squared gradients."""
+    clip_norm: float = 0.0
+    """Greatest norm of all gradients together; longer ones are scaled down to it. 0 for no limit."""
+    accumulate: int = 1
+    """Steps whose gradients are gathered into one update, as of one batch so many times as large."""
+    ema_decay: float = 0.0
+    """Memory of the moving average of the weights, which is then what is evaluated; 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +108,33 @@ class ScheduleConfig:
     """The learning rate's curve, in epochs."""
 
     curve: str
-    """steps (times `factor` at each of `milestones`) or cosine (to zero at the end)."""
+    """steps (times `factor` at each of `milestones`), linear (to `end_rate`), poly (to zero, squared), cosine (to zero) or
+    cosine_glore (the model zoo's for GloRe)."""
     learning_rate: float
     """The greatest rate."""
     warmup_epochs: float
-    """Linear climb from zero; 0 for none."""
+    """Linear climb from `start_rate`; 0 for none."""
     milestones: tuple[int, ...] = ()
     """steps: the epochs after which the rate falls."""
     factor: float = 0.1
     """steps: what it is multiplied by."""
+    start_rate: float = 0.0
+    """Where the warm-up begins."""
+    end_rate: float = 0.0
+    """linear: the rate at the end."""
+
+
+@dataclass(frozen=True)
+class PrecisionConfig:
+    """Mixed precision (arXiv:1710.03740). Weights and updates are float32 at every level."""
+
+    level: str = "O0"
+    """O0, float32; O2, float16 but for batch norm and loss; O3, float16 but for the loss; auto, what suits the device: O2 on
+    Ascend, O0 on the CPU."""
+    loss_scale: float = 1.0
+    """The loss is multiplied by it, and gradients divided, so that small ones are not lost to float16."""
+    dynamic: bool = False
+    """Halve the scale and skip the update when gradients overflow, double it after 2000 updates without, up to 2^32."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +153,15 @@ class Recipe:
     """Share of the target spread over all classes."""
     seed: int
     """Seed of weights, order and crops, and of what is held out."""
+    precision: PrecisionConfig = PrecisionConfig()
+    freeze_until: str | None = None
+    """The first stage that trains, such as layer4 or fc; the stages before it are left as they are. null trains all."""
+    frozen_bn: str = "eval"
+    """Batch norm of frozen stages: eval, by its running statistics, or train, by the batch's, as the paper's code."""
+    mixup: float = 0.0
+    """alpha of mixup (arXiv:1710.09412): clips are mixed in pairs, in shares drawn from Beta(alpha, alpha); 0 for none."""
+    sync_bn: bool = False
+    """Batch norm by the statistics of all devices' clips together."""
     val_fraction: float = 0.0
     """Share of the training videos that is held out, in whole groups, to choose best.ckpt on; 0 for none."""
     choose_best_on: str = "held_out"
@@ -221,6 +257,26 @@ def check(recipe: Recipe) -> None:
         "save_every_minutes is 0 or more": recipe.save_every_minutes >= 0,
         f"schedule.curve is one of {', '.join(CURVES)}": schedule.curve in CURVES,
         f"optimizer.name is one of {', '.join(OPTIMIZERS)}": recipe.optimizer.name in OPTIMIZERS,
+        "optimizer.momentum is above 0 for optimizer.nesterov": recipe.optimizer.momentum > 0
+        or not recipe.optimizer.nesterov,
+        "optimizer.momentum and optimizer.beta2 are above 0 for adamw": min(
+            recipe.optimizer.momentum, recipe.optimizer.beta2
+        )
+        > 0
+        or recipe.optimizer.name != "adamw",
+        "optimizer.weight_decay is 0 or more": recipe.optimizer.weight_decay >= 0,
+        "optimizer.clip_norm is 0 or more": recipe.optimizer.clip_norm >= 0,
+        "optimizer.accumulate is 1 or more": recipe.optimizer.accumulate >= 1,
+        "optimizer.ema_decay is at least 0 and below 1": 0 <= recipe.optimizer.ema_decay < 1,
+        "schedule.start_rate and schedule.end_rate are at least 0 and at most schedule.learning_rate": 0
+        <= min(schedule.start_rate, schedule.end_rate)
+        <= max(schedule.start_rate, schedule.end_rate)
+        <= schedule.learning_rate,
+        "schedule.milestones are in order": list(schedule.milestones) == sorted(schedule.milestones),
+        f"precision.level is one of {', '.join(PRECISIONS)}": recipe.precision.level in PRECISIONS,
+        "precision.loss_scale is at least 1 and at most 2^32": 1 <= recipe.precision.loss_scale <= 2**32,
+        f"frozen_bn is one of {', '.join(FROZEN_BN)}": recipe.frozen_bn in FROZEN_BN,
+        "mixup is 0 or more": recipe.mixup >= 0,
     }
     for rule, holds in rules.items():
         if not holds:

@@ -96,7 +96,7 @@ def main(options: Options) -> int:
     with claimed(shown.resolve(), rank) as (folder, working_folder):
         run = plan(options, packed, folder, rank, ranks)
         network = trainer.new_network(recipe, len(packed.class_names))
-        step = new_step(network, recipe, run.steps_per_epoch)
+        step = new_step(network, recipe, run.steps_per_epoch, ranks)
         progress = Progress(recipe, files.sha256(options.records.resolve() / manifest.FILE_NAME), ranks)
         if options.resume:
             progress = restored(step, progress, folder / LAST)

@@ -203,7 +203,8 @@ class Loop(ms.Callback):
                 "validation_accuracy": round(accuracy, 6),
                 "validation_videos": len(validator.videos),
             }
-            said += f"  {LABELS[self.run.recipe.choose_best_on]} {accuracy:.1%} of {len(validator.videos)} videos{' (best)' if better else ''}"
+            said += f"  {LABELS[self.run.recipe.choose_best_on]} {accuracy:.1%} of {len(validator.videos)} videos"
+            said += " (best)" if better else ""
             if better:
                 self.progress = replace(self.progress, best_accuracy=accuracy)
         self.progress = replace(self.progress, epoch=epoch, step=0, seconds=0.0, waited_s=0.0)

@@ -12,9 +12,11 @@ def test_milestones_count_epochs_not_steps() -> None:
     assert rates == pytest.approx([1, 1, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01])
 
 
-def test_warm_up_climbs_to_the_greatest_rate_and_the_curve_goes_on_from_there() -> None:
+def test_warm_up_climbs_from_its_start_to_the_greatest_rate_and_the_curve_goes_on_from_there() -> None:
     rates = learning_rates(ScheduleConfig("steps", 0.4, 1), epochs=2, steps_per_epoch=4)
-    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.4, 0.4])
+    assert rates == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.4])
+    rates = learning_rates(ScheduleConfig("poly", 0.4, 0.5, start_rate=0.2), epochs=1, steps_per_epoch=8)
+    assert rates == pytest.approx([0.2, 0.25, 0.3, 0.35, 0.4, 0.225, 0.1, 0.025])
 
 
 def test_cosine_follows_its_formula_between_warm_up_and_end() -> None:
@@ -23,3 +25,21 @@ def test_cosine_follows_its_formula_between_warm_up_and_end() -> None:
     assert rates[5:] == pytest.approx(0.1 * (1 + np.cos(np.pi * np.arange(25) / 25)), abs=1e-7)
     assert rates.dtype == np.float32
     assert rates[-1] > 0
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (ScheduleConfig("linear", 0.8, 0), [0.8, 0.6, 0.4, 0.2]),
+        (ScheduleConfig("linear", 0.8, 1, end_rate=0.2), [0, 0.8, 0.6, 0.4]),
+        (ScheduleConfig("poly", 0.64, 0), [0.64, 0.36, 0.16, 0.04]),
+        (ScheduleConfig("steps", 0.5, 0, (1, 3), factor=0.5), [0.5, 0.25, 0.25, 0.125]),
+        # (T - i)/T (1 + cos(0.94 pi i / T)) / 2 + 1e-5, with cosines of 42.3, 84.6 and 126.9 degrees from a table
+        (ScheduleConfig("cosine_glore", 1.0, 0), [1.00001, 0.652372, 0.273537, 0.049957]),
+        # one step of warm-up, which is its last: i of 1 to 3 over 3 steps, cosines of 56.4, 112.8 and 169.2 degrees
+        (ScheduleConfig("cosine_glore", 0.5, 1), [0.5, 0.388353, 0.102086, 0.001481]),
+    ],
+    ids=lambda value: value.curve if isinstance(value, ScheduleConfig) else "",
+)
+def test_a_curve_gives_the_rates_of_an_independent_table(schedule: ScheduleConfig, expected: list[float]) -> None:
+    assert learning_rates(schedule, epochs=4, steps_per_epoch=1) == pytest.approx(expected, abs=2e-6)
