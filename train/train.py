@@ -42,6 +42,7 @@ from train.step import new_step
 from train.stopping import STOP, Stopped
 from train.trainer import Run
 from train.validation import Validator, held_out_videos, validation_videos
+from train.weights import load_pretrained
 
 DEFAULT_RECIPE = Path(__file__).resolve().parent / "recipes" / "ucf101_r3d50.yaml"
 RUNS = Path("work/runs")
@@ -73,6 +74,8 @@ class Options:
     where cores are left over. They hand batches over in /dev/shm, which has to hold some."""
     out: Path | None = None
     """The run folder to write, new; by default work/runs/<recipe>-<date>-<time>."""
+    pretrained: Path | None = None
+    """Weights to begin with, .pth, .ckpt or .safetensors; a head for other classes is left out."""
     resume: Path | None = None
     """The folder of a run that was interrupted, or its last.ckpt: go on with it exactly, with the run's own recipe."""
     tensorboard: bool = False
@@ -96,6 +99,9 @@ def main(options: Options) -> int:
     with claimed(shown.resolve(), rank) as (folder, working_folder):
         run = plan(options, packed, folder, rank, ranks)
         network = trainer.new_network(recipe, len(packed.class_names))
+        if options.pretrained:
+            for line in load_pretrained(network, options.pretrained).lines():
+                say(line)
         step = new_step(network, recipe, run.steps_per_epoch, ranks)
         progress = Progress(recipe, files.sha256(options.records.resolve() / manifest.FILE_NAME), ranks)
         if options.resume:
@@ -214,6 +220,8 @@ def open_folder(options: Options, packed: Manifest, folder: Path, device: str, r
         "dataset": packed.dataset,
         "split": options.split,
         "loader": options.loader,
+        "pretrained": str(options.pretrained.resolve()) if options.pretrained else None,
+        "pretrained_sha256": files.sha256(options.pretrained) if options.pretrained else None,
         "device": device,
         "ranks": ranks,
     }
@@ -252,7 +260,7 @@ def parse(arguments: list[str]) -> Options:
     options = cli.parse(Options, arguments, before)
     if difference := config.difference(options.settings, before.settings):
         raise InputError(f"{difference}: --resume goes on with the run's own recipe, leave the option out")
-    for name in ("recipe", "split", "out"):
+    for name in ("recipe", "split", "out", "pretrained"):
         if getattr(options, name) != getattr(before, name):
             raise InputError(f"--{name} means nothing with --resume, which goes on with what the run has: leave it out")
     return replace(options, resume=folder)

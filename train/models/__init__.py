@@ -9,9 +9,14 @@ from typing import Any
 from mindspore import nn
 
 from preprocess.common.errors import InputError, nearest
-from train.models.resnet3d import resnet3d
+from train.models.resnet2p1d import resnet2p1d
+from train.models.resnet3d import resnet3d, wide_resnet3d
 
-MODELS: dict[str, Callable[..., nn.Cell]] = {"resnet3d": resnet3d}
+MODELS: dict[str, Callable[..., nn.Cell]] = {
+    "resnet3d": resnet3d,
+    "resnet2p1d": resnet2p1d,
+    "wide_resnet3d": wide_resnet3d,
+}
 
 
 def build_model(name: str, *, num_classes: int, **options: Any) -> nn.Cell:

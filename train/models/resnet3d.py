@@ -1,12 +1,15 @@
-"""ResNet3D: residual networks of 3-D convolutions.
+"""ResNet3D and wide ResNet3D: residual networks of 3-D convolutions.
 
 Source: Kataoka, Wakamiya, Hara, Satoh, "Would Mega-scale Datasets Further Enhance Spatiotemporal 3D CNNs?", 2020,
-arXiv:2004.04968; the block structure is that of He et al., arXiv:1512.03385, with every 3x3 kernel made 3x3x3.
+arXiv:2004.04968; the wide network: Hara, Kataoka, Satoh, 2018, arXiv:1711.09577, section 3.2. The block structure is that of
+He et al., arXiv:1512.03385, with every 3x3 kernel made 3x3x3.
 Parameters carry the names of the MindSpore model zoo's network (`layer1.0.bn1.bn2d.gamma`), so that its checkpoints load
 as they are.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import HeNormal, initializer
@@ -25,6 +28,8 @@ DEPTHS: dict[int, tuple[bool, tuple[int, int, int, int]]] = {
 }
 STAGE_CHANNELS = (64, 128, 256, 512)
 BOTTLENECK_EXPANSION = 4
+WIDE_EXPANSION = 2
+WIDE_K = 2
 
 
 def conv3d(
@@ -52,14 +57,25 @@ class ShortcutA(nn.Cell):
         return ops.concat((x_NCTHW, ops.zeros((n, self.new_channels, t, h, w), x_NCTHW.dtype)), axis=1)
 
 
-class Block(nn.Cell):
-    """A residual block: relu(shortcut(x) + F(x)). F is two 3x3x3 convolutions, or 1-3-1 with a bottleneck; the stride
-    is on the first, or on the bottleneck's middle one. (N, C_in, T, H, W) -> (N, C_out, T/s, H/s, W/s)."""
+def new_shortcut(channels_in: int, channels_out: int, stride: int, shortcut_type: str) -> nn.Cell | None:
+    """What a block adds to F(x): None for x itself, else what gives x the shape of F(x)."""
+    if stride == 1 and channels_in == channels_out:
+        return None
+    if shortcut_type == "A":
+        return ShortcutA(channels_out - channels_in, stride)
+    return nn.SequentialCell([conv3d(channels_in, channels_out, 1, stride), nn.BatchNorm3d(channels_out)])
 
-    def __init__(self, channels_in: int, channels: int, stride: int, bottleneck: bool, shortcut_type: str) -> None:
+
+class Block(nn.Cell):
+    """A residual block: relu(shortcut(x) + F(x)). F is two 3x3x3 convolutions, or with an `expansion` above 1 a bottleneck,
+    1-3-1, with so many times `channels` out; the stride is on the first, or on the bottleneck's middle one.
+    (N, C_in, T, H, W) -> (N, C_out, T/s, H/s, W/s)."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int, expansion: int, shortcut_type: str) -> None:
         super().__init__()
-        channels_out = channels * BOTTLENECK_EXPANSION if bottleneck else channels
-        if bottleneck:
+        channels_out = channels * expansion
+        self.bottleneck = expansion > 1
+        if self.bottleneck:
             self.conv1 = conv3d(channels_in, channels, 1)
             self.conv2 = conv3d(channels, channels, 3, stride)
             self.conv3 = conv3d(channels, channels_out, 1)
@@ -70,15 +86,7 @@ class Block(nn.Cell):
         self.bn1 = nn.BatchNorm3d(channels)
         self.bn2 = nn.BatchNorm3d(channels)
         self.relu = nn.ReLU()
-        self.bottleneck = bottleneck
-        self.downsample: nn.Cell | None = None
-        if stride != 1 or channels_in != channels_out:
-            if shortcut_type == "A":
-                self.downsample = ShortcutA(channels_out - channels_in, stride)
-            else:
-                self.downsample = nn.SequentialCell(
-                    [conv3d(channels_in, channels_out, 1, stride), nn.BatchNorm3d(channels_out)]
-                )
+        self.downsample = new_shortcut(channels_in, channels_out, stride, shortcut_type)
 
     def construct(self, x_NCTHW: Tensor) -> Tensor:
         y_NCTHW = self.relu(self.bn1(self.conv1(x_NCTHW)))
@@ -94,12 +102,15 @@ class ResNet3D(nn.Cell):
     """float32 clip_NCTHW, already normalised -> logits_NK. See `resnet3d` for the options.
 
     With T = 16 and H = W = 112 the stages give 64x8x28x28, 128x4x14x14, 256x2x7x7 and 512x1x4x4 at width 1
-    (channels times 4 with bottlenecks), then the mean over T, H, W and one dense layer (arXiv:2004.04968, table 2).
+    (channels times `expansion`), then the mean over T, H, W and one dense layer (arXiv:2004.04968, table 2).
     """
+
+    block: type[nn.Cell] = Block
 
     def __init__(
         self,
-        depth: int,
+        blocks: tuple[int, int, int, int],
+        expansion: int,
         num_classes: int,
         widen_factor: float,
         shortcut_type: str,
@@ -108,10 +119,8 @@ class ResNet3D(nn.Cell):
         no_max_pool: bool,
     ) -> None:
         super().__init__()
-        bottleneck, blocks = DEPTHS[depth]
         channels = [int(c * widen_factor) for c in STAGE_CHANNELS]
-        self.conv1 = conv3d(3, channels[0], (conv1_t_size, 7, 7), (conv1_t_stride, 2, 2))
-        self.bn1 = nn.BatchNorm3d(channels[0])
+        self.make_stem(channels[0], conv1_t_size, conv1_t_stride)
         self.relu = nn.ReLU()
         # padding 1 on every side, as the paper's network; `same` would shift the windows (81 % of the values differ)
         self.maxpool = None if no_max_pool else nn.MaxPool3d(3, 2, pad_mode="pad", padding=1)
@@ -121,19 +130,38 @@ class ResNet3D(nn.Cell):
             cells = []
             for i in range(count):
                 stride = 2 if stage > 0 and i == 0 else 1
-                cells.append(Block(channels_in, width, stride, bottleneck, shortcut_type))
-                channels_in = width * BOTTLENECK_EXPANSION if bottleneck else width
+                cells.append(self.block(channels_in, width, stride, expansion, shortcut_type))
+                channels_in = width * expansion
             stages.append(nn.SequentialCell(cells))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.fc = nn.Dense(channels_in, num_classes)
 
-    def construct(self, clip_NCTHW: Tensor) -> Tensor:
-        x_NCTHW = self.relu(self.bn1(self.conv1(clip_NCTHW)))
+    def make_stem(self, channels: int, t_size: int, t_stride: int) -> None:
+        """Make the layers that `stem` goes through."""
+        self.conv1 = conv3d(3, channels, (t_size, 7, 7), (t_stride, 2, 2))
+        self.bn1 = nn.BatchNorm3d(channels)
+
+    def stem(self, clip_NCTHW: Tensor) -> Tensor:
+        """(N, 3, T, H, W) -> (N, C, T/s, H/2, W/2): what comes before the max-pool."""
+        return self.relu(self.bn1(self.conv1(clip_NCTHW)))
+
+    def stages(self, clip_NCTHW: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What each of the four stages puts out."""
+        x_NCTHW = self.stem(clip_NCTHW)
         if self.maxpool is not None:
             x_NCTHW = self.maxpool(x_NCTHW)
-        x_NCTHW = self.layer4(self.layer3(self.layer2(self.layer1(x_NCTHW))))
+        x1_NCTHW = self.layer1(x_NCTHW)
+        x2_NCTHW = self.layer2(x1_NCTHW)
+        x3_NCTHW = self.layer3(x2_NCTHW)
+        return x1_NCTHW, x2_NCTHW, x3_NCTHW, self.layer4(x3_NCTHW)
+
+    def head(self, x_NCTHW: Tensor) -> Tensor:
+        """The last stage's output -> logits_NK."""
         # a plain mean: AdaptiveAvgPool3d cannot be exported to ONNX
         return self.fc(x_NCTHW.mean((2, 3, 4)))
+
+    def construct(self, clip_NCTHW: Tensor) -> Tensor:
+        return self.head(self.stages(clip_NCTHW)[3])
 
 
 def resnet3d(
@@ -159,12 +187,48 @@ def resnet3d(
     Raises:
         InputError: an option is out of its range.
     """
-    if depth not in DEPTHS:
-        raise InputError(f"resnet3d has no depth {depth}: choose one of {', '.join(map(str, DEPTHS))}")
+    check_options("resnet3d", DEPTHS, depth, widen_factor, shortcut_type, conv1_t_size, conv1_t_stride)
+    bottleneck, blocks = DEPTHS[depth]
+    expansion = BOTTLENECK_EXPANSION if bottleneck else 1
+    return ResNet3D(blocks, expansion, num_classes, widen_factor, shortcut_type, conv1_t_size, conv1_t_stride, no_max_pool)
+
+
+def wide_resnet3d(
+    num_classes: int,
+    depth: int = 50,
+    widen_factor: float = 1.0,
+    shortcut_type: str = "B",
+    conv1_t_size: int = 7,
+    conv1_t_stride: int = 1,
+    no_max_pool: bool = False,
+) -> ResNet3D:
+    """Wide ResNet3D-50 (arXiv:1711.09577, section 3.2; its k is 2): every convolution of ResNet3D-50 has twice its channels,
+    the stem's too as in the authors' present code, and a bottleneck gives out twice its channels instead of four times.
+
+    The options and the errors are those of `resnet3d`; the one depth is 50.
+    """
+    check_options("wide_resnet3d", (50,), depth, widen_factor, shortcut_type, conv1_t_size, conv1_t_stride)
+    _, blocks = DEPTHS[depth]
+    return ResNet3D(
+        blocks, WIDE_EXPANSION, num_classes, WIDE_K * widen_factor, shortcut_type, conv1_t_size, conv1_t_stride, no_max_pool
+    )
+
+
+def check_options(
+    name: str,
+    depths: Collection[int],
+    depth: int,
+    widen_factor: float,
+    shortcut_type: str,
+    conv1_t_size: int,
+    conv1_t_stride: int,
+) -> None:
+    """Raise InputError on an option of the network `name` that is out of its range."""
+    if depth not in depths:
+        raise InputError(f"{name} has no depth {depth}: choose one of {', '.join(map(str, depths))}")
     if shortcut_type not in ("A", "B"):
-        raise InputError(f"resnet3d has no shortcut_type {shortcut_type!r}: choose A or B")
+        raise InputError(f"{name} has no shortcut_type {shortcut_type!r}: choose A or B")
     if int(STAGE_CHANNELS[0] * widen_factor) < 1:
         raise InputError(f"widen_factor {widen_factor} leaves no channels: {1 / STAGE_CHANNELS[0]} is the least")
     if conv1_t_size < 1 or conv1_t_size % 2 == 0 or conv1_t_stride < 1:
         raise InputError(f"conv1_t_size {conv1_t_size} must be odd and conv1_t_stride {conv1_t_stride} at least 1")
-    return ResNet3D(depth, num_classes, widen_factor, shortcut_type, conv1_t_size, conv1_t_stride, no_max_pool)
