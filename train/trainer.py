@@ -230,7 +230,9 @@ def train(run: Run, network: nn.Cell, step: nn.Cell, progress: Progress) -> None
         Stopped: a signal came; all is saved.
     """
     loop = Loop(run, network, step, progress)
-    loop.save()
+    loop.stopping()  # no rank writes before all have read
+    if not run.steps_done(progress):
+        loop.save()
     model = ms.Model(step)
     # on the CPU MindSpore falls back to feeding step by step
     if 0 < progress.step < run.steps_per_epoch:

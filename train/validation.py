@@ -16,6 +16,7 @@ from mindrecord.slices import Video, read_frames
 from preprocess.catalog import TEST, TRAIN
 from preprocess.common.errors import InputError
 from train import stream
+from train.checkpoint import load_strictly
 from train.config import ClipConfig, Recipe
 from train.holdout import Candidate, group_of, held_out
 from train.models import build_model
@@ -42,7 +43,7 @@ class Validator:
 
     def accuracy(self, weights: Mapping[str, ms.Parameter], check: Callable[[], None]) -> float:
         """The share of the videos that `weights`, by the network's names, get right; `check` is called after each."""
-        ms.load_param_into_net(self.network, dict(weights), strict_load=True)
+        load_strictly(self.network, dict(weights), "the network that validates is not the one that trains")
         hits = 0
         windows_of = video_windows(self.videos, self.recipe.clip, self.workers)
         for score in score_videos(self.scorer, windows_of, self.recipe.batch_size):
