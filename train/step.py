@@ -188,11 +188,11 @@ class TrainingStep(nn.Cell):
         if self.ranks > 1:
             gradients = self.reduce_gradients(gradients)
             weight = self.all_reduce(weight)
-        factor = self.clips / (self.scale * ops.maximum(weight, 1.0))
+        divisor = self.scale * ops.maximum(weight, 1.0) / self.clips
         if self.clip_norm:
-            norm = factor * ops.sqrt(ops.addn(self.map(squares, gradients)))
-            factor = factor * ops.minimum(self.clip_norm / norm, 1.0)
-        gradients = self.map(ops.partial(times, factor), gradients)
+            norm = ops.sqrt(ops.addn(self.map(squares, gradients))) / divisor
+            divisor = divisor * ops.maximum(norm / self.clip_norm, 1.0)
+        gradients = self.map(ops.partial(divided, divisor), gradients)
         if self.dynamic:
             if ms.amp.all_finite(gradients):
                 self.optimizer(gradients)
@@ -233,9 +233,10 @@ def squares(gradient: Tensor) -> Tensor:
     return ops.square(gradient).sum()
 
 
-def times(factor: Tensor, gradient: Tensor) -> Tensor:
-    """A gradient, multiplied."""
-    return gradient * factor
+def divided(divisor: Tensor, gradient: Tensor) -> Tensor:
+    """A gradient, divided. Were it multiplied, MindSpore would rewrite AllReduce(gradient) * factor + decay to
+    AllReduce(gradient + decay) * factor, as if every factor were 1 / ranks."""
+    return gradient / divisor
 
 
 def follow(decay: Tensor, average: ms.Parameter, parameter: ms.Parameter) -> Any:

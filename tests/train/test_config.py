@@ -9,6 +9,7 @@ from conftest import ROOT
 
 from preprocess.common.errors import InputError
 from train.config import check, difference, load_recipe
+from train.freeze import freeze
 from train.models import build_model
 
 RECIPES = sorted((ROOT / "train/recipes").glob("*.yaml"))
@@ -19,7 +20,9 @@ QUICK = ROOT / "train/recipes/quick_cpu.yaml"
 def test_every_recipe_is_whole_in_range_and_says_how_to_run_it(path: Path) -> None:
     recipe = load_recipe(path)
     check(recipe)
-    build_model(recipe.model.name, num_classes=3, **recipe.model.options())
+    network = build_model(recipe.model.name, num_classes=3, **recipe.model.options())
+    if recipe.freeze_until:
+        freeze(network, recipe.freeze_until, recipe.frozen_bn)
     text = path.read_text()
     assert f"--recipe train/recipes/{path.name}" in text
     assert all(word in text for word in ("# Hardware:", "# Time:", "# Accuracy:"))

@@ -150,8 +150,8 @@ def test_five_kills_at_random_moments_change_no_bit(records: Path, tmp_path: Pat
     resume, places = ["--out", str(tmp_path / "killed")], []
     for _ in range(KILLS):
         process = begin(tmp_path / "log", *(options if "--out" in resume else []), *resume)
-        wait_for_epochs(process, tmp_path / "killed", len(lines(tmp_path / "killed")) + 15)
-        time.sleep(moments.uniform(0, 0.5 * whole_s / KILLS))
+        wait_for_epochs(process, tmp_path / "killed", len(lines(tmp_path / "killed")) + 10)
+        time.sleep(moments.uniform(0, 0.25 * whole_s / KILLS))
         assert process.poll() is None, "it was done before it could be killed"
         process.kill()
         process.wait()
