@@ -26,7 +26,7 @@ class ModelConfig:
     """Which network. A field left at null takes the network's own default; one that it does not have is refused."""
 
     name: str
-    """A name that train.models knows: resnet3d."""
+    """A name that train.models knows: resnet3d, resnet2p1d, wide_resnet3d, glore_resnet or glore_resnet3d."""
     depth: int | None = None
     """Its number of layers."""
     widen_factor: float | None = None
@@ -39,6 +39,14 @@ class ModelConfig:
     """The stem's stride in time."""
     no_max_pool: bool | None = None
     """Leave out the max-pool after the stem."""
+    width: float | None = None
+    """glore_resnet: multiplies the stages' channel counts."""
+    use_glore: bool | None = None
+    """glore_resnet: with its Global Reasoning units, or without."""
+    float16_units: bool | None = None
+    """glore_resnet: whether the units multiply in float16, as the MindSpore model zoo's."""
+    weight_init: str | None = None
+    """glore_resnet: xavier, he_normal or he_uniform."""
 
     def options(self) -> dict[str, Any]:
         """What was set, for `train.models.build_model`."""

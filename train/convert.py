@@ -20,8 +20,8 @@ from preprocess.common import cli, files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
 from train import weights
-from train.models import MODELS, build_model
-from train.models.guess import guess_model
+from train.models import build_model
+from train.models.guess import GUESSED, guess_model
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def main(options: Options) -> int:
     guessed = guess_model(shapes)
     if guessed is None:
         raise InputError(
-            f"{options.source} is of no network known here, with tensors like {weights.shortened(list(shapes))}: "
-            f"the networks are {', '.join(MODELS)}"
+            f"{options.source} is of none of {', '.join(GUESSED)}, with tensors like {weights.shortened(list(shapes))}: "
+            "only these networks' weights are converted"
         )
     name, model_options = guessed
     say(f"{options.source} is of {name}: {', '.join(f'{key} {value}' for key, value in model_options.items())}")

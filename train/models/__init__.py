@@ -9,6 +9,7 @@ from typing import Any
 from mindspore import nn
 
 from preprocess.common.errors import InputError, nearest
+from train.models.glore_resnet import glore_resnet, glore_resnet3d
 from train.models.resnet2p1d import resnet2p1d
 from train.models.resnet3d import resnet3d, wide_resnet3d
 
@@ -16,11 +17,14 @@ MODELS: dict[str, Callable[..., nn.Cell]] = {
     "resnet3d": resnet3d,
     "resnet2p1d": resnet2p1d,
     "wide_resnet3d": wide_resnet3d,
+    "glore_resnet": glore_resnet,
+    "glore_resnet3d": glore_resnet3d,
 }
 
 
 def build_model(name: str, *, num_classes: int, **options: Any) -> nn.Cell:
-    """Build a network that maps float32 `clip_NCTHW`, already normalised, to `logits_NK`, K = `num_classes`.
+    """Build a network that maps float32 `clip_NCTHW`, or for images `image_NCHW`, already normalised, to `logits_NK`,
+    K = `num_classes`.
 
     Args:
         name: a key of `MODELS`.

@@ -8,11 +8,12 @@ from typing import Any
 from train.models.resnet3d import DEPTHS, STAGE_CHANNELS, WIDE_EXPANSION, WIDE_K
 
 Shape = tuple[int, ...]
+GUESSED = ("resnet3d", "resnet2p1d", "wide_resnet3d")
 
 
 def guess_model(shapes: Mapping[str, Shape]) -> tuple[str, dict[str, Any]] | None:
     """The name and options, `num_classes` among them, of the network whose tensors have these shapes; None when it is none
-    that is known here.
+    of `GUESSED`.
 
     Strides leave no trace in the weights: `conv1_t_stride` and `no_max_pool` are not guessed.
     """

@@ -126,12 +126,13 @@ class ResNet3D(nn.Cell):
         self.maxpool = None if no_max_pool else nn.MaxPool3d(3, 2, pad_mode="pad", padding=1)
         stages = []
         channels_in = channels[0]
-        for stage, (count, width) in enumerate(zip(blocks, channels, strict=True)):
+        for stage, (count, width) in enumerate(zip(blocks, channels, strict=True), start=1):
             cells = []
-            for i in range(count):
-                stride = 2 if stage > 0 and i == 0 else 1
+            for i in range(1, count + 1):
+                stride = 2 if stage > 1 and i == 1 else 1
                 cells.append(self.block(channels_in, width, stride, expansion, shortcut_type))
                 channels_in = width * expansion
+                cells += self.after_block(stage, i, channels_in)
             stages.append(nn.SequentialCell(cells))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.fc = nn.Dense(channels_in, num_classes)
@@ -140,6 +141,10 @@ class ResNet3D(nn.Cell):
         """Make the layers that `stem` goes through."""
         self.conv1 = conv3d(3, channels, (t_size, 7, 7), (t_stride, 2, 2))
         self.bn1 = nn.BatchNorm3d(channels)
+
+    def after_block(self, stage: int, i: int, channels: int) -> list[nn.Cell]:
+        """What follows a stage's i-th block, both counted from 1: nothing, in this network."""
+        return []
 
     def stem(self, clip_NCTHW: Tensor) -> Tensor:
         """(N, 3, T, H, W) -> (N, C, T/s, H/2, W/2): what comes before the max-pool."""
