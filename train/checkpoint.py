@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,13 @@ from mindspore import nn
 
 from preprocess.common import files
 from preprocess.common.errors import InputError
-from train.config import ClipConfig, ModelConfig, from_mapping
+from train.config import ClipConfig, ModelConfig, Recipe, from_mapping
 from train.models import build_model
 
 SCHEMA = 1
 META = "clipfeed"
+PROGRESS = "clipfeed.progress"
+STATE = "state:"  # before the name of what a training step carries beside the network that is evaluated
 
 
 @dataclass(frozen=True)
@@ -31,27 +36,109 @@ class Meta:
     class_names: tuple[str, ...]
     epoch: int
     """How many epochs it was trained."""
+    chosen_on: str = ""
+    """What this epoch was chosen on, as the recipe's choose_best_on; empty where it is the last one, unchosen."""
+    accuracy: float | None = None
+    """What it reached there, top-1 of whole videos."""
 
 
-def save(network: nn.Cell, meta: Meta, path: Path) -> None:
-    """Write the network's parameters and `meta`, with a checksum; the file appears by rename."""
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come: with the parameters of its training step, all that it takes to go on exactly."""
+
+    recipe: Recipe
+    records_sha256: str
+    """Hash of the records' manifest."""
+    ranks: int
+    epoch: int = 0
+    """Epochs finished."""
+    step: int = 0
+    """Steps done of the epoch under way; all of them when only its validation is still to come."""
+    seconds: float = 0.0
+    """Time spent on the epoch under way."""
+    waited_s: float = 0.0
+    """Of it, time spent waiting for data."""
+    best_accuracy: float | None = None
+    """Of the best checkpoint."""
+
+
+def save(
+    network: nn.Cell,
+    meta: Meta,
+    path: Path,
+    progress: Progress | None = None,
+    averages: Mapping[str, ms.Tensor] | None = None,
+    step: nn.Cell | None = None,
+) -> None:
+    """Write the network's parameters and `meta`, with a checksum; the file appears by rename, and is whole on disk by then.
+
+    Args:
+        progress: the run's, recipe included.
+        averages: parameters that stand in for the network's own of these names.
+        step: the training step, whose parameters are written too, so that a run can go on from this file.
+
+    Raises OSError when the disk is full; what stood at `path` stays.
+    """
+    weights = {parameter.name: parameter for parameter in network.get_parameters()} | dict(averages or {})
+    state = {}
+    for parameter in step.get_parameters() if step else ():
+        if parameter.name not in weights or averages:
+            state[STATE + parameter.name] = parameter
+    texts = {META: json.dumps({"schema": SCHEMA, **asdict(meta)}, ensure_ascii=False)}
+    if progress:
+        texts[PROGRESS] = json.dumps(asdict(progress), ensure_ascii=False)
     partial = path.with_name(f".partial-{path.name}")
-    text = json.dumps({"schema": SCHEMA, **asdict(meta)}, ensure_ascii=False)
-    ms.save_checkpoint(network, str(partial), append_dict={META: text}, crc_check=True)
-    files.apply_umask(partial)  # MindSpore leaves it read-only to its owner
-    os.replace(partial, path)
+    entries = [{"name": name, "data": data} for name, data in (weights | state).items()]
+    try:
+        with quiet():
+            ms.save_checkpoint(entries, str(partial), append_dict=texts, crc_check=True)
+        files.apply_umask(partial)  # MindSpore leaves it read-only to its owner
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    finally:
+        for left in (partial, partial.with_suffix(".tmp")):  # MindSpore writes into the second
+            left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without MindSpore's log: what it says of a file, the exception says too."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def load(path: Path) -> tuple[Meta, dict[str, Any]]:
-    """Read a checkpoint: what it says of itself, and its parameters by name.
+    """Read a checkpoint: what it says of itself, and the network's parameters by name.
 
     Raises:
         InputError: no such file, damaged, not a checkpoint of this project, or of another schema.
     """
+    meta, _, parameters = read(path)
+    return meta, {name: parameter for name, parameter in parameters.items() if not name.startswith(STATE)}
+
+
+def load_run(path: Path) -> tuple[Meta, Progress, dict[str, Any]]:
+    """Read a checkpoint to go on from: what it says of itself, how far the run was, and all parameters for `restore_step`.
+
+    Raises InputError as `load` does, and when it holds the network alone.
+    """
+    meta, progress, parameters = read(path)
+    if progress is None or not any(name.startswith(STATE) for name in parameters):
+        raise InputError(f"{path} holds no training state: resume from the run's last.ckpt")
+    return meta, progress, parameters
+
+
+def read(path: Path) -> tuple[Meta, Progress | None, dict[str, Any]]:
+    """All that is in a checkpoint. Raises InputError as `load` does."""
     if not path.is_file():
         raise InputError(f"checkpoint {path} does not exist")
     try:
-        parameters = ms.load_checkpoint(str(path), crc_check=True)
+        with quiet():
+            parameters = ms.load_checkpoint(str(path), crc_check=True)
     except (ValueError, RuntimeError, TypeError) as error:
         raise InputError(f"{path} is damaged or no MindSpore checkpoint: {str(error).strip().splitlines()[0]}") from None
     text = parameters.pop(META, None)
@@ -61,7 +148,9 @@ def load(path: Path) -> tuple[Meta, dict[str, Any]]:
     if value.pop("schema") != SCHEMA:
         raise InputError(f"{path} is of another schema than this version's {SCHEMA}: train again")
     meta: Meta = from_mapping(Meta, value, str(path))
-    return meta, parameters
+    run = parameters.pop(PROGRESS, None)
+    progress: Progress | None = from_mapping(Progress, json.loads(run), str(path)) if run else None
+    return meta, progress, parameters
 
 
 def restore(path: Path) -> tuple[Meta, nn.Cell]:
@@ -71,13 +160,23 @@ def restore(path: Path) -> tuple[Meta, nn.Cell]:
     """
     meta, parameters = load(path)
     network = build_model(meta.model.name, num_classes=len(meta.class_names), **meta.model.options())
-    wanted = {parameter.name: parameter.shape for parameter in network.get_parameters()}
+    load_strictly(network, parameters, f"{path} does not fit its own network")
+    return meta, network
+
+
+def restore_step(step: nn.Cell, parameters: dict[str, Any], path: Path) -> None:
+    """Give a training step all the parameters that `load_run` found. Raises InputError when names or shapes differ."""
+    names = [parameter.name for parameter in step.get_parameters()]
+    found = {name: parameters.get(STATE + name, parameters.get(name)) for name in names}
+    found = {name: parameter for name, parameter in found.items() if parameter is not None}
+    load_strictly(step, found, f"{path} does not fit this version's training step")
+
+
+def load_strictly(cell: nn.Cell, parameters: dict[str, Any], misfit: str) -> None:
+    """Load all the cell's parameters. Raises InputError, beginning with `misfit`, when names or shapes differ."""
+    wanted = {parameter.name: parameter.shape for parameter in cell.get_parameters()}
     found = {name: parameter.shape for name, parameter in parameters.items()}
     if wanted != found:
         name = next(name for name in [*wanted, *found] if wanted.get(name) != found.get(name))
-        raise InputError(
-            f"{path} does not fit its own network: {name} is {found.get(name, 'absent')}, expected "
-            f"{wanted.get(name, 'nothing')}"
-        )
-    ms.load_param_into_net(network, parameters, strict_load=True)
-    return meta, network
+        raise InputError(f"{misfit}: {name} is {found.get(name, 'absent')}, expected {wanted.get(name, 'nothing')}")
+    ms.load_param_into_net(cell, parameters, strict_load=True)

@@ -18,6 +18,7 @@ CURVES = ("steps", "linear", "poly", "cosine", "cosine_glore")
 PRECISIONS = ("O0", "O2", "O3", "auto")
 FROZEN_BN = ("eval", "train")
 CROPS = ("resized", "multiscale", "centre")
+CHOOSE_ON = ("held_out", "test")
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Recipe:
     label_smoothing: float
     """Share of the target spread over all classes."""
     seed: int
-    """Seed of weights, order and crops."""
+    """Seed of weights, order and crops, and of what is held out."""
     precision: PrecisionConfig = PrecisionConfig()
     freeze_until: str | None = None
     """The first stage that trains, such as layer4 or fc; the stages before it are left as they are. null trains all."""
@@ -169,6 +170,14 @@ class Recipe:
     """alpha of mixup (arXiv:1710.09412): clips are mixed in pairs, in shares drawn from Beta(alpha, alpha); 0 for none."""
     sync_bn: bool = False
     """Batch norm by the statistics of all devices' clips together."""
+    val_fraction: float = 0.0
+    """Share of the training videos that is held out, in whole groups, to choose best.ckpt on; 0 for none."""
+    choose_best_on: str = "held_out"
+    """What best.ckpt is chosen on: held_out, or test, the test list itself, which flatters every accuracy on it."""
+    validate_every: int = 1
+    """Epochs between two validations, which score every window of the videos; the last epoch always has one."""
+    save_every_minutes: float = 10.0
+    """Time between two saves of last.ckpt within an epoch; 0 saves after every step."""
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -212,6 +221,19 @@ def convert(expected: Any, value: Any, where: str) -> Any:
         raise InputError(f"{where} is {value!r}, expected {getattr(expected, '__name__', expected)}") from None
 
 
+def difference(recipe: Recipe, other: Recipe) -> str:
+    """The first value that two recipes have differently, in words; an empty text when they are alike."""
+
+    def flat(value: Any, name: str) -> dict[str, Any]:
+        if not is_dataclass(value):
+            return {name: value}
+        parts = [flat(getattr(value, f.name), f"{name}.{f.name}".lstrip(".")) for f in fields(value)]
+        return {key: item for part in parts for key, item in part.items()}
+
+    ours, theirs = flat(recipe, ""), flat(other, "")
+    return next((f"{name} is {ours[name]}, not {theirs[name]}" for name in ours if ours[name] != theirs[name]), "")
+
+
 def check(recipe: Recipe) -> None:
     """Raise InputError, naming the field, on a value out of its range."""
     clip, schedule = recipe.clip, recipe.schedule
@@ -236,6 +258,11 @@ def check(recipe: Recipe) -> None:
         <= max(recipe.optimizer.momentum, recipe.optimizer.beta2)
         < 1,
         "seed is 0 or more": recipe.seed >= 0,
+        "val_fraction is at least 0 and at most 0.5": 0 <= recipe.val_fraction <= 0.5,
+        f"choose_best_on is one of {', '.join(CHOOSE_ON)}": recipe.choose_best_on in CHOOSE_ON,
+        "val_fraction is 0 where choose_best_on is test": recipe.choose_best_on != "test" or recipe.val_fraction == 0,
+        "validate_every is 1 or more": recipe.validate_every >= 1,
+        "save_every_minutes is 0 or more": recipe.save_every_minutes >= 0,
         f"schedule.curve is one of {', '.join(CURVES)}": schedule.curve in CURVES,
         f"optimizer.name is one of {', '.join(OPTIMIZERS)}": recipe.optimizer.name in OPTIMIZERS,
         "optimizer.momentum is above 0 for optimizer.nesterov": recipe.optimizer.momentum > 0

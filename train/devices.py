@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import mindspore as ms
-from mindspore import communication, nn
+from mindspore import communication, nn, ops
 
 from preprocess.common.errors import InputError
 from train.config import PrecisionConfig
@@ -56,3 +56,16 @@ def work_in(folder: Path) -> None:
     """Make `folder` the working directory: graph mode writes rank_0/ and kernel_meta/ into it, which belong to the run and
     not to wherever the user stands. Callers make their paths absolute first."""
     os.chdir(folder)
+
+
+def on_any_rank(here: bool, ranks: int) -> bool:
+    """Whether it is so on any of the ranks, all of which have to call this."""
+    if ranks == 1:
+        return here
+    total = ops.AllReduce(ops.ReduceOp.SUM)(ms.Tensor([float(here)], ms.float32))  # all that the CPU knows
+    return bool(total.asnumpy()[0] > 0)
+
+
+def local_ranks() -> int:
+    """How many of the ranks are on this machine and share its processors."""
+    return int(os.environ.get("MS_LOCAL_WORKER_NUM") or os.environ.get("MS_WORKER_NUM") or 1)

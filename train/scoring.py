@@ -30,7 +30,7 @@ class Scorer(nn.Cell):
     """uint8 clip_NTHWC -> softmax_NK, in inference mode."""
 
     def __init__(self, network: nn.Cell, clip: ClipConfig) -> None:
-        super().__init__()
+        super().__init__(auto_prefix=False)
         self.logits = FromBytes(network, clip.mean, clip.std)
         self.set_train(False)
 

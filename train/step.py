@@ -18,6 +18,7 @@ from train.models.sync_batch_norm import synchronise
 from train.schedule import learning_rates
 
 EMA = "ema"
+TOTALS = "totals"
 LEAST_SCALE, MOST_SCALE = 1.0, 2.0**32  # divided by a much greater one gradients would be lost to float32
 STEPS_TO_DOUBLE = 2000
 """Updates without overflow after which a dynamic loss scale is doubled (arXiv:1710.03740, section 3.2)."""
@@ -46,6 +47,12 @@ def averaged(step: nn.Cell) -> dict[str, Tensor] | None:
     prefix = f"{EMA}."
     found = {p.name.removeprefix(prefix): p for p in step.get_parameters() if p.name.startswith(prefix)}
     return found or None
+
+
+def totals(step: nn.Cell) -> ms.Parameter:
+    """What a training step adds up until it is set to zero: loss, hits and clips, (3,) float32, padding left out."""
+    (found,) = (parameter for parameter in step.get_parameters() if parameter.name == TOTALS)
+    return found
 
 
 def make_optimizer(network: nn.Cell, config: OptimizerConfig, rates: NDArray[Any]) -> nn.Optimizer:
@@ -78,6 +85,8 @@ class WeightedLoss(nn.Cell):
 
     With mixup (arXiv:1710.09412, eq. 1) each clip is `share` itself and for the rest the clip before it in the batch, in
     pixels and in loss. A clip whose neighbour is padding stays as it is.
+
+    Counts into `totals`, with mixup a hit where the clip's own label wins.
     """
 
     def __init__(self, logits: nn.Cell, recipe: Recipe) -> None:
@@ -85,16 +94,25 @@ class WeightedLoss(nn.Cell):
         self.logits = FromBytes(logits, recipe.clip.mean, recipe.clip.std)
         self.loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing, reduction="none")
         self.mixup = recipe.mixup > 0
+        self.totals = ms.Parameter(ops.zeros(3, ms.float32), name=TOTALS, requires_grad=False)
 
     def construct(self, clip_NTHWC: Tensor, label_N: Tensor, weight_N: Tensor, share: Tensor) -> Tensor:
         if not self.mixup:
-            return (self.loss(self.logits(clip_NTHWC), label_N) * weight_N).sum()
+            logits_NK = self.logits(clip_NTHWC)
+            return self.counted(logits_NK, self.loss(logits_NK, label_N), label_N, weight_N)
         share_N = ops.where(before(weight_N) > 0, share, ops.ones_like(share))
         share_N1111 = share_N.reshape(-1, 1, 1, 1, 1)
         clip_NTHWC = clip_NTHWC.astype(ms.float32)
         logits_NK = self.logits(share_N1111 * clip_NTHWC + (1 - share_N1111) * before(clip_NTHWC))
         loss_N = share_N * self.loss(logits_NK, label_N) + (1 - share_N) * self.loss(logits_NK, before(label_N))
-        return (loss_N * weight_N).sum()
+        return self.counted(logits_NK, loss_N, label_N, weight_N)
+
+    def counted(self, logits_NK: Tensor, loss_N: Tensor, label_N: Tensor, weight_N: Tensor) -> Tensor:
+        """The weighted sum of the losses, added to the totals with hits and clips."""
+        loss = (loss_N * weight_N).sum()
+        hits = ((logits_NK.argmax(axis=1) == label_N).astype(weight_N.dtype) * weight_N).sum()
+        ops.assign_add(self.totals, ops.stack([loss, hits, weight_N.sum()]))
+        return loss
 
 
 class TrainingStep(nn.Cell):

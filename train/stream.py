@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import mindspore.dataset as ds
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindrecord.manifest import Manifest, Shard
-from mindrecord.slices import read_frames, videos_of
+from mindrecord.slices import Video, read_frames, videos_of
 from preprocess.catalog import TEST, TRAIN
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
@@ -86,25 +86,39 @@ def epoch_order(videos: int, batch_size: int, seed: int, epoch: int, rank: int =
 class EpochOrders:
     """Yields an epoch's (epoch, position, video, counts), place by place, and the next epoch's when iterated anew.
 
+    With `first_place` it begins within its first epoch, and that is its only one.
+
     This is all that a sample's random choices depend on, with the seed: the stream is the same for any number of workers.
     """
 
-    def __init__(self, order: Callable[[int], NDArray[np.int64]], first_epoch: int) -> None:
+    def __init__(self, order: Callable[[int], NDArray[np.int64]], first_epoch: int, first_place: int) -> None:
         self.order = order
         self.next_epoch = first_epoch
+        self.first_place = first_place
 
     def __len__(self) -> int:
-        return len(self.order(0))
+        return len(self.order(0)) - self.first_place
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
         epoch, self.next_epoch = self.next_epoch, self.next_epoch + 1
-        for place in self.order(epoch):
+        for place in self.order(epoch)[self.first_place :]:
             yield np.array([epoch, *place])
 
 
 def clip_rng(seed: int, epoch: int, position: int, video: str) -> np.random.Generator:
     """The generator of one sample's random choices: a function of (seed, epoch, position, video)."""
     return np.random.default_rng([seed, epoch, position, zlib.crc32(video.encode())])
+
+
+def videos_of_split(records: Path, manifest: Manifest, split: str, flag: int, without: Collection[str] = ()) -> list[Video]:
+    """The videos with `flag` in `split`, in the order of the shards, but for those `without`, named Class/video_id."""
+    found = [video for path in paths(records, manifest.shards_of(split, flag)) for video in videos_of(Path(path))]
+    return [video for video in found if name_of(video) not in without]
+
+
+def name_of(video: Video) -> str:
+    """`Class/video_id`."""
+    return f"{video.class_name}/{video.video_id}"
 
 
 def training_batches(
@@ -118,6 +132,8 @@ def training_batches(
     rank: int = 0,
     ranks: int = 1,
     first_epoch: int = 0,
+    first_step: int = 0,
+    held_out: Collection[str] = (),
     workers: int = 0,
     processes: bool = False,
     watchdog: Watchdog | None = None,
@@ -129,6 +145,8 @@ def training_batches(
 
     Args:
         first_epoch: where the first iteration begins, counted from 0; what follows is as if the others had come before.
+        first_step: where within that epoch, which is then the only one.
+        held_out: videos to leave out, named Class/video_id.
         workers: threads that read and decode; 0 is one for every core this process may use.
         processes: use processes instead of threads.
         watchdog: is told how far the first batch is.
@@ -136,7 +154,7 @@ def training_batches(
     Raises:
         InputError: there is no such split, or it has fewer training videos than a batch.
     """
-    videos = [video for path in paths(records, manifest.shards_of(split, TRAIN)) for video in videos_of(Path(path))]
+    videos = videos_of_split(records, manifest, split, TRAIN, held_out)
     if len(videos) < batch_size:
         raise InputError(
             f"split {split} of {records} has {len(videos)} training videos, a batch is {batch_size}: "
@@ -163,7 +181,9 @@ def training_batches(
                 watchdog.count(decoded=1)
         return clip_NTHWC, labels, places[:, 3].astype(np.float32)
 
-    orders = EpochOrders(lambda epoch: epoch_order(len(videos), batch_size, seed, epoch, rank, ranks), first_epoch)
+    orders = EpochOrders(
+        lambda epoch: epoch_order(len(videos), batch_size, seed, epoch, rank, ranks), first_epoch, first_step * batch_size
+    )
     stream = ds.GeneratorDataset(orders, ["place"], shuffle=False, num_parallel_workers=1)
     stream = stream.batch(batch_size, drop_remainder=True, num_parallel_workers=1)
     return stream.map(  # a batch at a time: a clip is written where it stays

@@ -2,46 +2,58 @@
 
 python train/train.py --recipe train/recipes/ucf101_r3d50.yaml --records work/records --out work/runs/mine
 python train/train.py --recipe train/recipes/quick_cpu.yaml --records work/records --epochs 3 --model.depth 18
+python train/train.py --resume work/runs/mine
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-import subprocess
+import contextlib
 import sys
+import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from train.stopping import STOP
 
+    STOP.take_signals()
+
+import mindspore.dataset as ds
 import tyro
-import yaml
+from mindspore import nn
 
 from mindrecord import integrity, manifest
 from mindrecord.manifest import Manifest
 from preprocess.catalog import TRAIN
 from preprocess.common import cli, files
+from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from train import checkpoint, config, devices, stream, trainer
+from train import checkpoint, config, devices, run_folder, stream, trainer
+from train.checkpoint import Meta, Progress
 from train.config import Recipe
 from train.curves import draw_curves
+from train.run_folder import LAST
+from train.step import new_step
+from train.stopping import STOP, Stopped
+from train.trainer import Run
+from train.validation import Validator, held_out_videos, validation_videos
+from train.weights import load_pretrained
 
 DEFAULT_RECIPE = Path(__file__).resolve().parent / "recipes" / "ucf101_r3d50.yaml"
 RUNS = Path("work/runs")
-CONFIG = "config.yaml"
-LAST = "last.ckpt"
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The one option that decides the others' defaults."""
+    """The options that decide the others' defaults."""
 
     recipe: Path = DEFAULT_RECIPE
+    resume: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -62,98 +74,196 @@ class Options:
     where cores are left over. They hand batches over in /dev/shm, which has to hold some."""
     out: Path | None = None
     """The run folder to write, new; by default work/runs/<recipe>-<date>-<time>."""
+    pretrained: Path | None = None
+    """Weights to begin with, .pth, .ckpt or .safetensors; a head for other classes is left out."""
+    resume: Path | None = None
+    """The folder of a run that was interrupted, or its last.ckpt: go on with it exactly, with the run's own recipe."""
+    tensorboard: bool = False
+    """Write the metrics for TensorBoard too, into the run folder."""
 
 
 def main(options: Options) -> int:
     recipe = options.settings
     config.check(recipe)
-    records = options.records.resolve()
-    packed = manifest.load(records)
-    folder = options.out or RUNS / f"{options.recipe.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is not empty: choose another --out, a run never writes over another")
+    packed = manifest.load(options.records.resolve())
+    if options.tensorboard:
+        run_folder.check_tensorboard()
     if options.verify == "full":
-        integrity.check(records, packed)
+        integrity.check(options.records.resolve(), packed)
+    shown = options.resume or options.out or RUNS / f"{options.recipe.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if not options.resume:
+        run_folder.check_new(shown)
     device = devices.target()
     devices.use(device, recipe.seed)
+    rank, ranks = devices.join()
+    with claimed(shown.resolve(), rank) as (folder, working_folder):
+        run = plan(options, packed, folder, rank, ranks)
+        network = trainer.new_network(recipe, len(packed.class_names))
+        if options.pretrained:
+            for line in load_pretrained(network, options.pretrained).lines():
+                say(line)
+        step = new_step(network, recipe, run.steps_per_epoch, ranks)
+        progress = Progress(recipe, files.sha256(options.records.resolve() / manifest.FILE_NAME), ranks)
+        if options.resume:
+            progress = restored(step, progress, folder / LAST)
+        say(f"{options.recipe.stem} on split {options.split} of {options.records} -> {shown}, on {device}")
+        describe(run, packed, network, progress)
+        if rank == 0:
+            open_folder(options, packed, folder, device, ranks, run.steps_done(progress))
+        devices.work_in(working_folder)
+        return follow(run, network, step, progress, shown)
+
+
+@contextlib.contextmanager
+def claimed(folder: Path, rank: int) -> Iterator[tuple[Path, Path]]:
+    """Hold the run folder for this process; yields it and the folder to work in. Only rank 0 writes into the first, and
+    works there. Raises InputError when another process holds it."""
+    with contextlib.ExitStack() as stack:
+        if rank:
+            working_folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        else:
+            stack.enter_context(files.locked(folder))
+            working_folder = folder
+        yield folder, working_folder
+
+
+def plan(options: Options, packed: Manifest, folder: Path, rank: int, ranks: int) -> Run:
+    """Which videos are trained on and which choose the best checkpoint. Raises InputError where they are too few."""
+    recipe, records, split = options.settings, options.records.resolve(), options.split
+    names = held_out_videos(records, packed, split, recipe)
+    workers = max(available_cpus() // devices.local_ranks(), 1)
     processes = options.loader == "processes"
     watchdog = stream.Watchdog(recipe.batch_size, counts=not processes)
-    batches = stream.training_batches(
-        records,
-        packed,
-        options.split,
-        recipe.clip,
-        recipe.batch_size,
-        recipe.seed,
-        processes=processes,
-        watchdog=watchdog,
+
+    def batches(epoch: int, step: int) -> ds.Dataset:
+        return stream.training_batches(
+            records,
+            packed,
+            split,
+            recipe.clip,
+            recipe.batch_size,
+            recipe.seed,
+            rank=rank,
+            ranks=ranks,
+            first_epoch=epoch,
+            first_step=step,
+            held_out=names,
+            workers=workers,
+            processes=processes,
+            watchdog=watchdog,
+        )
+
+    steps_per_epoch = batches(0, 0).get_dataset_size()
+    videos = stream.videos_of_split(records, packed, split, TRAIN, names)
+    judged = validation_videos(records, packed, split, recipe, names)
+    return Run(
+        recipe,
+        folder,
+        Meta(recipe.model, recipe.clip, packed.dataset, split, packed.class_names, 0),
+        [stream.name_of(video) for video in videos],
+        steps_per_epoch,
+        batches,
+        watchdog,
+        Validator(recipe, len(packed.class_names), judged, workers) if judged and rank == 0 else None,
+        options.tensorboard,
+        rank,
+        ranks,
+        STOP,
     )
-    network = trainer.new_network(recipe, len(packed.class_names))
-    say(f"{options.recipe.stem} on split {options.split} of {options.records} -> {folder}, on {device}")
-    absent = len(packed.absent_of(options.split, TRAIN))
+
+
+def restored(step: nn.Cell, begun: Progress, last: Path) -> Progress:
+    """How far the run is whose last.ckpt this is, its parameters loaded into `step`. Raises InputError when it is another
+    run than `begun`, in recipe, records or number of ranks."""
+    _, progress, parameters = checkpoint.load_run(last)
+    if difference := config.difference(begun.recipe, progress.recipe):
+        raise InputError(
+            f"{last.parent / run_folder.CONFIG} was changed: {difference}: put it back, or begin a new run with it"
+        )
+    if begun.records_sha256 != progress.records_sha256:
+        raise InputError(f"{last} was trained on other records: name those that it was begun with, as --records")
+    if begun.ranks != progress.ranks:
+        raise InputError(f"{last} is of a run on {progress.ranks} ranks, here are {begun.ranks}: go on with as many")
+    checkpoint.restore_step(step, parameters, last)
+    return progress
+
+
+def describe(run: Run, packed: Manifest, network: nn.Cell, progress: Progress) -> None:
+    """Say what is trained on what."""
+    recipe = run.recipe
+    absent = len(packed.absent_of(run.meta.split, TRAIN))
     if absent:
         say(f"{absent} listed training videos are not packed; training goes on without them")
-    folder.mkdir(parents=True, exist_ok=True)
-    folder = folder.resolve()
-    write_provenance(folder, options, packed, device)
-    devices.work_in(folder)
-    steps = batches.get_dataset_size()
+    ranks = f" on each of {run.ranks} ranks" if run.ranks > 1 else ""
     say(
-        f"{len(packed.class_names)} classes, {steps} steps of {recipe.batch_size} clips an epoch, {recipe.epochs} epochs, "
-        f"{sum(p.size for p in network.trainable_params()):,} parameters"
+        f"{len(packed.class_names)} classes, {run.steps_per_epoch} steps of {recipe.batch_size} clips{ranks} an epoch, "
+        f"{recipe.epochs} epochs, {sum(p.size for p in network.trainable_params()):,} parameters"
     )
+    if run.validator and recipe.choose_best_on == "test":
+        say(f"best.ckpt is chosen on the TEST LIST ({len(run.validator.videos)} videos): its accuracy there is no fair one")
+    elif run.validator:
+        say(f"{len(run.validator.videos)} training videos are held out to choose best.ckpt, {len(run.video_names)} train")
+    if done := run.steps_done(progress):
+        say(f"going on after step {done} of {recipe.epochs * run.steps_per_epoch}")
 
-    def save_last(epoch: int) -> None:
-        meta = checkpoint.Meta(recipe.model, recipe.clip, packed.dataset, options.split, packed.class_names, epoch)
-        checkpoint.save(network, meta, folder / LAST)
 
+def open_folder(options: Options, packed: Manifest, folder: Path, device: str, ranks: int, steps_done: int) -> None:
+    """Write what ran on what into the run folder, which a new run makes."""
+    if options.resume:
+        run_folder.write_resumed(folder, steps_done)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    provenance = {
+        "recipe": str(options.recipe),
+        "records": str(options.records.resolve()),
+        "records_sha256": files.sha256(options.records.resolve() / manifest.FILE_NAME),
+        "dataset": packed.dataset,
+        "split": options.split,
+        "loader": options.loader,
+        "pretrained": str(options.pretrained.resolve()) if options.pretrained else None,
+        "pretrained_sha256": files.sha256(options.pretrained) if options.pretrained else None,
+        "device": device,
+        "ranks": ranks,
+    }
+    run_folder.write_new(folder, asdict(options.settings), provenance)
+
+
+def follow(run: Run, network: nn.Cell, step: nn.Cell, progress: Progress, shown: Path) -> int:
+    """Train, and say how it ended."""
     began = time.monotonic()
-    trainer.train(network, recipe, batches, folder, watchdog, save_last)
-    draw_curves(folder)
-    say(f"trained in {time.monotonic() - began:.0f} s: {folder / LAST}")
+    run.stop.listening = True
+    try:
+        trainer.train(run, network, step, progress)
+    except Stopped as stopped:
+        say(f"stopped by {stopped} and saved; to go on: python train/train.py --resume {shown}")
+        return 128 + stopped.number
+    if run.rank == 0:
+        draw_curves(run.folder)
+    say(f"trained in {time.monotonic() - began:.0f} s: {run.folder / LAST}")
     return 0
 
 
-def write_provenance(folder: Path, options: Options, packed: Manifest, device: str) -> None:
-    """Write config.yaml, the resolved recipe, and provenance.json: what ran on what, to run it again."""
-    files.write_text(folder / CONFIG, yaml.safe_dump(plain(asdict(options.settings)), sort_keys=False, allow_unicode=True))
-    root = Path(__file__).resolve().parents[1]
-    commit = subprocess.run(
-        ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"], capture_output=True, text=True, check=False
-    )
-    files.write_json(
-        folder / "provenance.json",
-        {
-            "command": sys.argv,
-            "recipe": str(options.recipe),
-            "records": str(options.records.resolve()),
-            "records_sha256": files.sha256(options.records.resolve() / manifest.FILE_NAME),
-            "dataset": packed.dataset,
-            "split": options.split,
-            "device": device,
-            "machine": platform.platform(),
-            "git_commit": commit.stdout.strip() or None,
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "python": platform.python_version(),
-            "versions": {
-                name: importlib.metadata.version(name)
-                for name in ("mindspore", "numpy", "opencv-python-headless", "simplejpeg")
-            },
-        },
-    )
-
-
-def plain(value: object) -> object:
-    """Tuples as lists, all through: YAML has no tuple."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
 def parse(arguments: list[str]) -> Options:
-    """Options whose defaults are the values of the recipe that the command line names."""
+    """Options whose defaults are the values of the recipe that the command line names, or of the run that it resumes."""
     chosen = cli.parse_known(Chosen, arguments)
-    return cli.parse(Options, arguments, Options(config.load_recipe(chosen.recipe), chosen.recipe))
+    if not chosen.resume:
+        return cli.parse(Options, arguments, Options(config.load_recipe(chosen.recipe), chosen.recipe))
+    folder = run_folder.to_resume(chosen.resume)
+    provenance = files.read_json(folder / run_folder.PROVENANCE)
+    before = Options(
+        config.load_recipe(folder / run_folder.CONFIG),
+        Path(provenance["recipe"]),
+        Path(provenance["records"]),
+        provenance["split"],
+        loader=provenance["loader"],
+    )
+    options = cli.parse(Options, arguments, before)
+    if difference := config.difference(options.settings, before.settings):
+        raise InputError(f"{difference}: --resume goes on with the run's own recipe, leave the option out")
+    for name in ("recipe", "split", "out", "pretrained"):
+        if getattr(options, name) != getattr(before, name):
+            raise InputError(f"--{name} means nothing with --resume, which goes on with what the run has: leave it out")
+    return replace(options, resume=folder)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,33 @@
-"""The training loop: a network, an optimiser and a stream of batches, through MindSpore's Model."""
+"""The training loop: a network's step and a stream of batches, through MindSpore's Model."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
+import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import mindspore as ms
 import mindspore.dataset as ds
+import numpy as np
 from mindspore import nn
-from numpy.typing import NDArray
 
 from preprocess.common.errors import InputError
 from preprocess.common.progress import Meter, say
+from train import checkpoint, devices
+from train.checkpoint import Meta, Progress
 from train.config import Recipe
 from train.models import build_model
+from train.run_folder import BEST, LAST, MetricsLog
 from train.schedule import learning_rates
-from train.step import new_step
-from train.stream import Watchdog
-
-METRICS = "metrics.jsonl"
+from train.step import averaged, totals
+from train.stopping import Stopped, StopSignal
+from train.stream import Watchdog, epoch_order
+from train.validation import LABELS, Validator, weights_of
 
 
 def new_network(recipe: Recipe, num_classes: int) -> nn.Cell:
@@ -30,91 +35,210 @@ def new_network(recipe: Recipe, num_classes: int) -> nn.Cell:
     return build_model(recipe.model.name, num_classes=num_classes, **recipe.model.options())
 
 
-class Recorder(ms.Callback):
-    """Follows the run: metrics.jsonl, a line an epoch, `at_epoch_end(epoch)`. Stops on a loss that is not finite.
+@dataclass(frozen=True)
+class Run:
+    """What a run consists of, beside its network and how far it is."""
+
+    recipe: Recipe
+    folder: Path
+    meta: Meta
+    """Of its checkpoints; the epoch is filled in."""
+    video_names: list[str]
+    """Of the training videos, Class/video_id, in the order that the stream knows them by."""
+    steps_per_epoch: int
+    batches: Callable[[int, int], ds.Dataset]
+    """(epoch, step in it) -> batches from there on, of all later epochs too where the step is 0."""
+    watchdog: Watchdog
+    validator: Validator | None
+    tensorboard: bool
+    rank: int
+    ranks: int
+    stop: StopSignal
+
+    def steps_done(self, progress: Progress) -> int:
+        """Steps of all epochs."""
+        return progress.epoch * self.steps_per_epoch + progress.step
+
+    def batch_names(self, epoch: int, step: int) -> list[str]:
+        """The videos of a batch of this rank."""
+        size = self.recipe.batch_size
+        order = epoch_order(len(self.video_names), size, self.recipe.seed, epoch, self.rank, self.ranks)
+        return [self.video_names[video] for video in order[step * size : (step + 1) * size, 1]]
+
+
+class Loop(ms.Callback):
+    """Follows the run step by step: counts, logs, validates, saves, and stops it. Only rank 0 writes.
 
     `data_wait` is the share of an epoch's time between the end of a step and the start of the next, when the network
-    waits for its batch. With data sinking (Ascend) a step is a whole sink, and the wait hides inside it.
+    waits for its batch. With data sinking (Ascend) a step is a whole sink, an epoch, and the wait hides inside it.
     """
 
-    def __init__(
-        self, folder: Path, recipe: Recipe, rates: NDArray[Any], watchdog: Watchdog, at_epoch_end: Callable[[int], None]
-    ) -> None:
+    def __init__(self, run: Run, network: nn.Cell, step: nn.Cell, progress: Progress) -> None:
         super().__init__()
-        self.metrics = folder / METRICS
-        self.recipe = recipe
-        self.rates = rates
-        self.watchdog = watchdog
-        self.at_epoch_end = at_epoch_end
-        self.losses: list[float] = []
-        self.began = self.idle_since = time.monotonic()
-        self.waited_s = 0.0
+        self.run = run
+        self.network = network
+        self.step = step
+        self.progress = progress
+        self.rates = learning_rates(run.recipe.schedule, run.recipe.epochs, run.steps_per_epoch)
+        self.totals = totals(step)
+        self.log = MetricsLog(run.folder, progress.epoch, run.tensorboard) if run.rank == 0 else None
+        self.last_saved = time.monotonic()
+
+    @property
+    def clips_per_s(self) -> float:
+        """Over all ranks, in the epoch under way."""
+        clips = self.progress.step * self.run.recipe.batch_size * self.run.ranks
+        return clips / max(self.progress.seconds, 1e-9)
+
+    def on_train_begin(self, run_context: Any) -> None:
+        self.begun_at = self.run.steps_done(self.progress)
 
     def on_train_epoch_begin(self, run_context: Any) -> None:
-        self.meter = Meter(int(run_context.original_args().batch_num), "steps")
-        self.losses = []
-        self.began = self.idle_since = time.monotonic()
-        self.waited_s = 0.0
+        self.meter = Meter(self.run.steps_per_epoch - self.progress.step, "steps")
+        if self.progress.step == 0:
+            self.totals.set_data(ms.Tensor(np.zeros(3, np.float32)))
+        self.began = time.monotonic() - self.progress.seconds
+        self.idle_since = time.monotonic()
 
     def on_train_step_begin(self, run_context: Any) -> None:
-        self.waited_s += time.monotonic() - self.idle_since
-        self.watchdog.stop()
+        self.run.watchdog.stop()
+        waited_s = self.progress.waited_s + time.monotonic() - self.idle_since
+        self.progress = replace(self.progress, waited_s=waited_s)
 
     def on_train_step_end(self, run_context: Any) -> None:
         arguments = run_context.original_args()
         loss = float(arguments.net_outputs.asnumpy())
+        step = self.begun_at + int(arguments.cur_step_num) - self.progress.epoch * self.run.steps_per_epoch
+        self.progress = replace(self.progress, step=step, seconds=time.monotonic() - self.began)
         if not math.isfinite(loss):
-            step = int(arguments.cur_step_num)
-            raise InputError(
-                f"the loss is {loss} at step {step}, learning rate {self.rates[step - 1]:.3g}: "
-                "lower schedule.learning_rate or lengthen schedule.warmup_epochs"
-            )
-        self.losses.append(loss)
-        self.meter.advance(f"loss {loss:.3f}")
+            raise self.not_finite(f"the loss is {loss}")
+        self.meter.advance(f"loss {loss:.3f}  {self.so_far()}")
+        if step < self.run.steps_per_epoch:
+            stopping = self.stopping()
+            if stopping or time.monotonic() - self.last_saved >= self.run.recipe.save_every_minutes * 60:
+                self.save()
+            if stopping:
+                raise Stopped(self.run.stop.number or signal.SIGTERM)
         self.idle_since = time.monotonic()
 
     def on_train_epoch_end(self, run_context: Any) -> None:
-        arguments = run_context.original_args()
-        seconds = time.monotonic() - self.began
-        steps_per_epoch = int(arguments.batch_num)
-        clips_per_s = steps_per_epoch * self.recipe.batch_size / seconds
-        epoch, rate = int(arguments.cur_epoch_num), float(self.rates[int(arguments.cur_step_num) - 1])
-        loss = sum(self.losses) / len(self.losses)
-        line = {
-            "epoch": epoch,
-            "step": int(arguments.cur_step_num),
-            "loss": round(loss, 6),
-            "learning_rate": rate,
-            "seconds": round(seconds, 3),
-            "clips_per_s": round(clips_per_s, 2),
-            "data_wait": round(self.waited_s / seconds, 4),
-        }
-        with self.metrics.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
         self.meter.close()
-        say(
-            f"epoch {epoch}/{self.recipe.epochs}  loss {loss:.3f}  rate {rate:.2g}  {clips_per_s:.1f} clips/s  "
-            f"data wait {self.waited_s / seconds:.0%}"
+        self.end_epoch()
+
+    def stopping(self) -> bool:
+        """Whether a signal came to any rank: all of them stop after the same step."""
+        return devices.on_any_rank(self.run.stop.number != 0, self.run.ranks)
+
+    def so_far(self) -> str:
+        """The epoch's accuracy on what it trained with, its speed and its wait."""
+        _, hits, clips = self.totals.asnumpy()
+        wait = self.progress.waited_s / max(self.progress.seconds, 1e-9)
+        return f"accuracy {hits / max(clips, 1):.1%}  {self.clips_per_s:.1f} clips/s  data wait {wait:.0%}"
+
+    def not_finite(self, what: str) -> InputError:
+        """The error that says where the numbers were lost."""
+        step = self.run.steps_done(self.progress)
+        names = self.run.batch_names(self.progress.epoch, self.progress.step - 1)
+        return InputError(
+            f"{what} at step {step} (epoch {self.progress.epoch + 1}), learning rate {self.rates[step - 1]:.3g}: lower "
+            f"schedule.learning_rate or lengthen schedule.warmup_epochs; {self.run.folder / LAST} is from before; "
+            f"the batch: {', '.join(names)}"
         )
-        self.at_epoch_end(epoch)
+
+    def save(self) -> None:
+        """Write last.ckpt, to go on from here. Raises InputError when the weights are not finite or the disk is full."""
+        if self.run.rank:
+            return
+        for parameter in self.network.get_parameters():
+            if not np.isfinite(parameter.asnumpy()).all():
+                raise self.not_finite(f"{parameter.name} is not finite")
+        meta = replace(self.run.meta, epoch=self.progress.epoch + self.progress.step // self.run.steps_per_epoch)
+        self.write(LAST, meta, self.step)
+        self.last_saved = time.monotonic()
+
+    def write(self, name: str, meta: Meta, step: nn.Cell | None = None) -> None:
+        """Write a checkpoint; with `step`, one to go on from. Raises InputError when there is no room."""
+        path = self.run.folder / name
+        try:
+            checkpoint.save(self.network, meta, path, self.progress, averaged(self.step), step)
+        except OSError as error:
+            raise InputError(
+                f"{path}: {error.strerror}: what it held before is kept; make room and go on with --resume {self.run.folder}"
+            ) from None
+
+    def end_epoch(self) -> None:
+        """What follows the last step of an epoch. Raises Stopped when a signal came."""
+        if self.run.rank == 0:
+            with contextlib.suppress(Stopped):
+                self.close_epoch()
+        else:
+            self.progress = replace(self.progress, epoch=self.progress.epoch + 1, step=0, seconds=0.0, waited_s=0.0)
+        if self.stopping():
+            raise Stopped(self.run.stop.number or signal.SIGTERM)
+
+    def close_epoch(self) -> None:
+        """Validate, log and save. Raises Stopped when a signal came during validation; the steps are saved by then."""
+        epoch, step = self.progress.epoch + 1, self.run.steps_done(self.progress)
+        loss, hits, clips = (float(total) for total in self.totals.asnumpy())
+        rate = float(self.rates[step - 1])
+        line: dict[str, Any] = {
+            "epoch": epoch,
+            "step": step,
+            "loss": round(loss / clips, 6),
+            "accuracy": round(hits / clips, 6),
+            "learning_rate": rate,
+            "seconds": round(self.progress.seconds, 3),
+            "clips_per_s": round(self.clips_per_s, 2),
+            "data_wait": round(self.progress.waited_s / self.progress.seconds, 4),
+        }
+        said = f"epoch {epoch}/{self.run.recipe.epochs}  loss {loss / clips:.3f}  {self.so_far()}  rate {rate:.2g}"
+        validator = self.run.validator
+        better = False
+        if validator and (epoch % self.run.recipe.validate_every == 0 or epoch == self.run.recipe.epochs):
+            self.save()
+            accuracy = validator.accuracy(weights_of(self.network, averaged(self.step)), self.check_stop)
+            better = self.progress.best_accuracy is None or accuracy > self.progress.best_accuracy
+            line |= {
+                "validated_on": self.run.recipe.choose_best_on,
+                "validation_accuracy": round(accuracy, 6),
+                "validation_videos": len(validator.videos),
+            }
+            said += f"  {LABELS[self.run.recipe.choose_best_on]} {accuracy:.1%} of {len(validator.videos)} videos"
+            said += " (best)" if better else ""
+            if better:
+                self.progress = replace(self.progress, best_accuracy=accuracy)
+        self.progress = replace(self.progress, epoch=epoch, step=0, seconds=0.0, waited_s=0.0)
+        if better:
+            chosen_on, best = self.run.recipe.choose_best_on, self.progress.best_accuracy
+            self.write(BEST, replace(self.run.meta, epoch=epoch, chosen_on=chosen_on, accuracy=best))
+        if self.log:
+            self.log.write(line)
+        say(said)
+        self.save()
+
+    def check_stop(self) -> None:
+        """Raise Stopped when a signal came."""
+        if self.run.stop.number:
+            raise Stopped(self.run.stop.number)
 
 
-def train(
-    network: nn.Cell,
-    recipe: Recipe,
-    batches: ds.Dataset,
-    folder: Path,
-    watchdog: Watchdog,
-    at_epoch_end: Callable[[int], None],
-) -> None:
-    """Train `network` by the recipe on `batches` of clip_NTHWC, label_N and weight_N, writing metrics into `folder`.
+def train(run: Run, network: nn.Cell, step: nn.Cell, progress: Progress) -> None:
+    """Train from where `progress` is to the recipe's last epoch, writing checkpoints and metrics into the run's folder.
 
-    Raises InputError when the loss stops being finite.
+    Raises:
+        InputError: the loss stops being finite, or the disk is full.
+        Stopped: a signal came; all is saved.
     """
-    steps_per_epoch = batches.get_dataset_size()
-    rates = learning_rates(recipe.schedule, recipe.epochs, steps_per_epoch)
-    recorder = Recorder(folder, recipe, rates, watchdog, at_epoch_end)
+    loop = Loop(run, network, step, progress)
+    loop.stopping()  # no rank writes before all have read
+    if not run.steps_done(progress):
+        loop.save()
+    model = ms.Model(step)
     # on the CPU MindSpore falls back to feeding step by step
-    ms.Model(new_step(network, recipe, steps_per_epoch)).train(
-        recipe.epochs, batches, callbacks=[recorder], dataset_sink_mode=True
-    )
+    if 0 < progress.step < run.steps_per_epoch:
+        model.train(1, run.batches(progress.epoch, progress.step), callbacks=[loop], dataset_sink_mode=True)
+    elif progress.step:
+        loop.end_epoch()
+    epochs_left = run.recipe.epochs - loop.progress.epoch
+    if epochs_left:
+        model.train(epochs_left, run.batches(loop.progress.epoch, 0), callbacks=[loop], dataset_sink_mode=True)

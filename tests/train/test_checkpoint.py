@@ -5,10 +5,11 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from preprocess.common.errors import InputError
 from train import checkpoint
-from train.config import ClipConfig, ModelConfig
+from train.config import ClipConfig, ModelConfig, load_recipe
 from train.models import build_model
 
 META = checkpoint.Meta(
@@ -59,3 +60,25 @@ def test_what_is_no_checkpoint_of_ours_is_refused(tmp_path: Path) -> None:
     ms.save_checkpoint(ms.nn.Dense(2, 2), str(tmp_path / "other.ckpt"), crc_check=True)
     with pytest.raises(InputError, match=r"was not written by train/train\.py"):
         checkpoint.load(tmp_path / "other.ckpt")
+
+
+def test_averages_stand_under_the_networks_names_and_the_state_is_kept_apart(tmp_path: Path) -> None:
+    network = ms.nn.Dense(2, 2)
+    step = ms.nn.CellList([network])
+    weight = network.weight.asnumpy().copy()
+    progress = checkpoint.Progress(load_recipe(ROOT / "train/recipes/quick_cpu.yaml"), "0" * 64, 1, 2, 5, 1.5, 0.5, 0.25)
+    averages = {network.weight.name: ms.Tensor(weight + 1)}
+    checkpoint.save(network, META, tmp_path / "last.ckpt", progress, averages, step)
+    meta, parameters = checkpoint.load(tmp_path / "last.ckpt")
+    assert (meta, set(parameters)) == (META, {parameter.name for parameter in network.get_parameters()})
+    assert (parameters[network.weight.name].asnumpy() == weight + 1).all()
+    network.weight.set_data(ms.Tensor(weight * 0))
+    _, found, parameters = checkpoint.load_run(tmp_path / "last.ckpt")
+    checkpoint.restore_step(step, parameters, tmp_path / "last.ckpt")
+    assert found == progress
+    assert (network.weight.asnumpy() == weight).all()
+
+
+def test_a_checkpoint_without_the_runs_state_is_not_resumed(saved: tuple[Path, ms.nn.Cell]) -> None:
+    with pytest.raises(InputError, match=r"holds no training state: resume from the run's last\.ckpt"):
+        checkpoint.load_run(saved[0])

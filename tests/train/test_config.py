@@ -8,7 +8,7 @@ import yaml
 from conftest import ROOT
 
 from preprocess.common.errors import InputError
-from train.config import check, load_recipe
+from train.config import check, difference, load_recipe
 from train.freeze import freeze
 from train.models import build_model
 
@@ -81,6 +81,10 @@ def test_a_recipe_that_is_not_there_or_no_yaml_is_refused(tmp_path: Path) -> Non
         ("precision", "loss_scale", 0.0, "precision.loss_scale"),
         (None, "frozen_bn", "off", "frozen_bn is one of eval, train"),
         (None, "mixup", -0.2, "mixup"),
+        (None, "val_fraction", 0.6, "val_fraction is at least 0 and at most 0.5"),
+        (None, "choose_best_on", "luck", "choose_best_on is one of held_out, test"),
+        (None, "validate_every", 0, "validate_every"),
+        (None, "save_every_minutes", -1.0, "save_every_minutes"),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(section: str | None, field: str, value: object, says: str) -> None:
@@ -91,3 +95,15 @@ def test_values_out_of_range_are_refused_by_name(section: str | None, field: str
         recipe = replace(recipe, **{field: value})
     with pytest.raises(InputError, match=says):
         check(recipe)
+
+
+def test_choosing_on_the_test_list_holds_nothing_out_beside_it() -> None:
+    with pytest.raises(InputError, match="val_fraction is 0 where choose_best_on is test"):
+        check(replace(load_recipe(QUICK), choose_best_on="test", val_fraction=0.2))
+
+
+def test_two_recipes_are_told_apart_by_the_first_value_that_differs() -> None:
+    recipe = load_recipe(QUICK)
+    assert difference(recipe, load_recipe(QUICK)) == ""
+    other = replace(recipe, schedule=replace(recipe.schedule, learning_rate=0.5))
+    assert difference(other, recipe) == "schedule.learning_rate is 0.5, not 0.001"

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+import pytest
+from conftest import ROOT
+from mindspore import nn
+
+from mindrecord import manifest
+from preprocess.catalog import TEST, TRAIN
+from preprocess.common.errors import InputError
+from train import checkpoint, devices, stream, trainer, validation
+from train.checkpoint import Meta, Progress
+from train.config import Recipe, load_recipe
+from train.curves import draw_curves
+from train.run_folder import METRICS
+from train.step import new_step
+from train.stopping import Stopped, StopSignal
+from train.trainer import Run
+from train.validation import Validator
+
+EPOCHS = 3
+
+
+class Tiny(nn.Cell):
+    """logits_NK of a clip's mean colours in two layers, quick to compile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Dense(3, 8, weight_init=weights((8, 3)))
+        self.norm = nn.BatchNorm1d(8)
+        self.fc = nn.Dense(8, 2, weight_init=weights((2, 8)))
+
+    def construct(self, clip_NCTHW: ms.Tensor) -> ms.Tensor:
+        return self.fc(self.norm(self.hidden(clip_NCTHW.mean((2, 3, 4)))))
+
+
+def weights(shape: tuple[int, int]) -> ms.Tensor:
+    return ms.Tensor(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    devices.use("CPU", seed=1)
+    read = load_recipe(ROOT / "train/recipes/quick_cpu.yaml")
+    clip = replace(read.clip, frames=4, size=16)
+    schedule = replace(read.schedule, learning_rate=0.05)
+    return replace(read, clip=clip, schedule=schedule, epochs=EPOCHS, batch_size=2, save_every_minutes=0.0)
+
+
+class FixedValidator:
+    """Stands in for a Validator: says these accuracies in turn."""
+
+    def __init__(self, accuracies: list[float], when: Callable[[int], None] = lambda _: None) -> None:
+        self.accuracies = accuracies
+        self.when = when
+        self.videos = [None] * 4
+        self.asked = 0
+
+    def accuracy(self, weights: dict[str, ms.Parameter], check: Callable[[], None]) -> float:
+        self.when(self.asked)
+        check()
+        self.asked += 1
+        return self.accuracies[self.asked - 1]
+
+
+def make_run(folder: Path, records: Path, recipe: Recipe, validator: Any = None) -> Run:
+    packed = manifest.load(records)
+    folder.mkdir(exist_ok=True)
+    watchdog = stream.Watchdog(recipe.batch_size)
+
+    def batches(epoch: int, step: int) -> Any:
+        return stream.training_batches(
+            records, packed, "1", recipe.clip, recipe.batch_size, recipe.seed, first_epoch=epoch, first_step=step
+        )
+
+    names = [stream.name_of(video) for video in stream.videos_of_split(records, packed, "1", TRAIN)]
+    meta = Meta(recipe.model, recipe.clip, "ucf101", "1", packed.class_names, 0)
+    return Run(recipe, folder, meta, names, 3, batches, watchdog, validator, False, 0, 1, StopSignal())
+
+
+def go(run: Run, resume: Path | None = None) -> dict[str, np.ndarray]:
+    """Train, from the start or from a checkpoint; returns all parameters of the step."""
+    network = Tiny()
+    step = new_step(network, run.recipe, run.steps_per_epoch)
+    progress = Progress(run.recipe, "0" * 64, 1)
+    if resume:
+        _, progress, parameters = checkpoint.load_run(resume)
+        checkpoint.restore_step(step, parameters, resume)
+    trainer.train(run, network, step, progress)
+    return {parameter.name: parameter.asnumpy() for parameter in step.get_parameters()}
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl without the times."""
+    lines = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("seconds", "clips_per_s", "data_wait")} for line in lines]
+
+
+def test_a_run_goes_on_from_any_save_as_if_nothing_had_been(
+    records: Path, tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saves: list[Path] = []
+    write = trainer.Loop.write
+
+    def kept(loop: trainer.Loop, name: str, *rest: Any) -> None:
+        write(loop, name, *rest)
+        if name == "last.ckpt":
+            saves.append(shutil.copytree(loop.run.folder, tmp_path / f"save{len(saves):02d}"))
+
+    monkeypatch.setattr(trainer.Loop, "write", kept)
+    accuracies = [0.5, 0.25, 0.75]
+    recipe = replace(recipe, optimizer=replace(recipe.optimizer, ema_decay=0.9, accumulate=2), mixup=0.2)
+    expected = go(make_run(tmp_path / "run", records, recipe, FixedValidator(accuracies)))
+    monkeypatch.undo()
+    # the beginning, and each epoch's three steps, the last of them before and after validation: 2 is within one, 7 before
+    assert len(saves) == 1 + EPOCHS * 4
+    for number in (2, 7):
+        folder = saves[number]
+        done = checkpoint.load_run(folder / "last.ckpt")[1]
+        with (folder / METRICS).open("a") as stream_:
+            stream_.write('{"epoch": 9, "loss": 1')  # a later line, cut off by a kill
+        found = go(make_run(folder, records, recipe, FixedValidator(accuracies[done.epoch :])), folder / "last.ckpt")
+        assert found.keys() == expected.keys()
+        assert [name for name in found if (found[name] != expected[name]).any()] == []
+        assert metrics(folder) == metrics(tmp_path / "run")
+        meta, best, _ = checkpoint.read(folder / "best.ckpt")
+        assert (meta.epoch, meta.chosen_on, meta.accuracy) == (3, "held_out", 0.75)
+        assert best is not None
+        assert best.recipe == recipe
+
+
+def test_the_best_checkpoint_is_the_first_of_the_best_and_the_last_epoch_is_always_validated(
+    records: Path, tmp_path: Path, recipe: Recipe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = replace(recipe, validate_every=2, choose_best_on="test", save_every_minutes=10.0)
+    go(make_run(tmp_path / "run", records, recipe, FixedValidator([0.5, 0.5])))
+    lines = metrics(tmp_path / "run")
+    assert [line.get("validation_accuracy") for line in lines] == [None, 0.5, 0.5]
+    assert [line.get("validated_on") for line in lines] == [None, "test", "test"]
+    meta = checkpoint.read(tmp_path / "run/best.ckpt")[0]
+    assert (meta.epoch, meta.chosen_on, meta.accuracy) == (2, "test", 0.5)
+    said = capsys.readouterr().out
+    assert "accuracy on the TEST LIST 50.0% of 4 videos (best)" in said
+    draw_curves(tmp_path / "run")
+    assert "THE TEST LIST" in (tmp_path / "run/curves.svg").read_text()  # matplotlib writes texts as comments
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_a_signal_stops_after_the_step_saved_and_in_validation_before_its_figure(
+    records: Path, tmp_path: Path, recipe: Recipe, validation: bool
+) -> None:
+    recipe = replace(recipe, save_every_minutes=10.0)
+    run = make_run(tmp_path / "run", records, recipe)
+
+    def arrive(_: int) -> None:
+        run.stop.number = 15
+
+    if validation:
+        run = replace(run, validator=FixedValidator([0.5], when=arrive))  # type: ignore[arg-type]
+    else:
+        arrive(0)
+    with pytest.raises(Stopped, match="SIGTERM"):
+        go(run)
+    meta, progress, _ = checkpoint.load_run(tmp_path / "run/last.ckpt")
+    assert (progress.epoch, progress.step) == (0, 3 if validation else 1)
+    assert meta.epoch == (1 if validation else 0)
+    assert metrics(tmp_path / "run") == []
+
+
+def test_a_loss_that_is_not_finite_names_step_rate_and_videos_and_leaves_the_last_finite_checkpoint(
+    records: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    optimizer = replace(recipe.optimizer, name="sgd", weight_decay=0.0)
+    schedule = replace(recipe.schedule, learning_rate=1e30, warmup_epochs=0)
+    recipe = replace(recipe, optimizer=optimizer, schedule=schedule)
+    run = make_run(tmp_path / "run", records, recipe)
+    with pytest.raises(InputError) as raised:
+        go(run)
+    said = str(raised.value)
+    assert "the loss is nan at step 2 (epoch 1), learning rate 9.7e+29" in said
+    batch = stream.epoch_order(6, 2, recipe.seed, 0)[2:4, 1]
+    assert said.endswith(f"the batch: {run.video_names[batch[0]]}, {run.video_names[batch[1]]}")
+    _, _, parameters = checkpoint.load_run(tmp_path / "run/last.ckpt")
+    assert all(np.isfinite(parameter.asnumpy()).all() for parameter in parameters.values())
+
+
+def test_validation_sees_the_windows_that_evaluation_sees(records: Path, recipe: Recipe) -> None:
+    packed = manifest.load(records)
+    clip = replace(recipe.clip, test_crops=3)
+    videos = stream.videos_of_split(records, packed, "2", TEST)
+    ours = list(validation.video_windows(videos, clip, 1))
+    theirs = list(stream.whole_videos(records, packed, "2", clip))
+    assert [video[:3] for video in ours] == [video[:3] for video in theirs]
+    assert len(ours) == 2
+    for (*_, ours_WTHWC), (*_, theirs_WTHWC) in zip(ours, theirs, strict=True):
+        assert (ours_WTHWC == theirs_WTHWC).all()
+
+
+def test_what_is_held_out_is_not_trained_on_and_too_small_a_share_is_refused(records: Path, recipe: Recipe) -> None:
+    packed = manifest.load(records)
+    names = validation.held_out_videos(records, packed, "1", replace(recipe, val_fraction=0.34))
+    videos = validation.validation_videos(records, packed, "1", recipe, names)
+    assert sorted(video.label for video in videos) == [0, 1]
+    trained = stream.videos_of_split(records, packed, "1", TRAIN, names)
+    assert len(trained) == 4
+    assert not names & {stream.name_of(video) for video in trained}
+    batches = stream.training_batches(records, packed, "1", recipe.clip, 2, 1, held_out=names)
+    assert batches.get_dataset_size() == 2
+    with pytest.raises(InputError, match=r"val_fraction 0\.1 of the 6 training videos of split 1 is less than any group"):
+        validation.held_out_videos(records, packed, "1", replace(recipe, val_fraction=0.1))
+    tested = validation.validation_videos(records, packed, "1", replace(recipe, choose_best_on="test"), frozenset())
+    assert sorted(video.video_id for video in tested) == ["v_Alpha_g01_c01", "v_Beta_g01_c01"]
+
+
+def test_the_validator_scores_the_weights_it_is_given(records: Path, recipe: Recipe) -> None:
+    packed = manifest.load(records)
+    videos = stream.videos_of_split(records, packed, "1", TRAIN)
+    validator = Validator(replace(recipe, model=replace(recipe.model, widen_factor=0.0625)), 2, videos, 1)
+    network = trainer.new_network(validator.recipe, 2)
+    for label in (0, 1):
+        network.fc.weight.set_data(ms.Tensor(np.zeros(network.fc.weight.shape, np.float32)))
+        network.fc.bias.set_data(ms.Tensor(np.eye(2, dtype=np.float32)[label]))
+        assert validator.accuracy(validation.weights_of(network, None), lambda: None) == 0.5

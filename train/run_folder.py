@@ -1,0 +1,121 @@
+"""A run's folder: what stands in it, beside the checkpoints, to understand the run and to go on with it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from preprocess.common import files
+from preprocess.common.errors import InputError
+
+CONFIG = "config.yaml"
+PROVENANCE = "provenance.json"
+METRICS = "metrics.jsonl"
+LAST = "last.ckpt"
+BEST = "best.ckpt"
+
+
+def check_new(folder: Path) -> None:
+    """Raise InputError when something is there already."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"{folder} is not empty: choose another --out, a run never writes over another; to go on with one, --resume it"
+        )
+
+
+def to_resume(named: Path) -> Path:
+    """The run folder that --resume names, itself or by its last.ckpt. Raises InputError when it is none."""
+    folder = named.parent if named.name == LAST else named
+    for name in (CONFIG, PROVENANCE, LAST):
+        if not (folder / name).is_file():
+            raise InputError(f"--resume {named}: {folder} has no {name}: name the folder of a run that train/train.py began")
+    return folder
+
+
+def check_tensorboard() -> None:
+    """Raise InputError when what --tensorboard needs is not installed."""
+    if importlib.util.find_spec("tensorboardX") is None:
+        raise InputError("--tensorboard needs tensorboardX: pip install --require-hashes -r requirements-extra.lock")
+
+
+def write_new(folder: Path, recipe: dict[str, Any], provenance: dict[str, Any]) -> None:
+    """Write config.yaml, the resolved recipe, and provenance.json: what ran on what, to run it again."""
+    files.write_text(folder / CONFIG, yaml.safe_dump(plain(recipe), sort_keys=False, allow_unicode=True))
+    files.write_json(folder / PROVENANCE, {**circumstances(), **provenance, "resumed": []})
+
+
+def write_resumed(folder: Path, steps_done: int) -> None:
+    """Add to provenance.json that the run goes on here."""
+    provenance = files.read_json(folder / PROVENANCE)
+    provenance["resumed"].append({"steps_done": steps_done, **circumstances()})
+    files.write_json(folder / PROVENANCE, provenance)
+
+
+def circumstances() -> dict[str, Any]:
+    """What this process is: command line, machine, versions, time."""
+    root = Path(__file__).resolve().parents[1]
+    commit = subprocess.run(
+        ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return {
+        "command": sys.argv,
+        "machine": platform.platform(),
+        "git_commit": commit.stdout.strip() or None,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "python": platform.python_version(),
+        "versions": {
+            name: importlib.metadata.version(name) for name in ("mindspore", "numpy", "opencv-python-headless", "simplejpeg")
+        },
+    }
+
+
+def plain(value: object) -> object:
+    """Tuples as lists, all through: YAML has no tuple."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+class MetricsLog:
+    """metrics.jsonl, a line an epoch, and TensorBoard's events beside it where wanted.
+
+    Opened with the number of epochs that the run's checkpoint has finished: later lines, of epochs that are trained again,
+    are taken out, as is a line that was cut off.
+    """
+
+    def __init__(self, folder: Path, epochs: int, tensorboard: bool) -> None:
+        self.path = folder / METRICS
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else []
+        files.write_text(self.path, "".join(lines[:epochs]))
+        self.events = event_writer(folder, epochs) if tensorboard else None
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Add an epoch."""
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+        if self.events:
+            for key, value in line.items():
+                if isinstance(value, float):
+                    self.events.add_scalar(key, value, line["epoch"])
+            self.events.flush()
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl."""
+    return [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
+
+
+def event_writer(folder: Path, epochs: int) -> Any:
+    """TensorBoard's writer into the folder; steps after `epochs` that are there already are void."""
+    import tensorboardX
+
+    return tensorboardX.SummaryWriter(str(folder / "tensorboard"), purge_step=epochs + 1 if epochs else None)

@@ -1,0 +1,113 @@
+"""Validation while training: the network as evaluation would see it, over whole videos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import mindspore as ms
+import mindspore.dataset as ds
+import numpy as np
+from mindspore import nn
+from numpy.typing import NDArray
+
+from mindrecord.manifest import Manifest
+from mindrecord.slices import Video, read_frames
+from preprocess.catalog import TEST, TRAIN
+from preprocess.common.errors import InputError
+from train import stream
+from train.checkpoint import load_strictly
+from train.config import ClipConfig, Recipe
+from train.holdout import Candidate, group_of, held_out
+from train.models import build_model
+from train.sampling import windows
+from train.scoring import Scorer, score_videos
+from train.transforms import centre_crop, decode_clip, frame_size, three_crops
+
+LABELS = {"held_out": "held-out accuracy", "test": "accuracy on the TEST LIST"}
+"""What the accuracy that chooses is called, by the recipe's choose_best_on."""
+
+
+class Validator:
+    """Top-1 of whole videos, by evaluation's protocol: softmax of every window, averaged over the video.
+
+    Its network is one of its own, so that the training network's mode and statistics are left alone.
+    """
+
+    def __init__(self, recipe: Recipe, num_classes: int, videos: Sequence[Video], workers: int) -> None:
+        self.network = build_model(recipe.model.name, num_classes=num_classes, **recipe.model.options())
+        self.scorer = Scorer(self.network, recipe.clip)
+        self.recipe = recipe
+        self.videos = videos
+        self.workers = workers
+
+    def accuracy(self, weights: Mapping[str, ms.Parameter], check: Callable[[], None]) -> float:
+        """The share of the videos that `weights`, by the network's names, get right; `check` is called after each."""
+        load_strictly(self.network, dict(weights), "the network that validates is not the one that trains")
+        hits = 0
+        windows_of = video_windows(self.videos, self.recipe.clip, self.workers)
+        for score in score_videos(self.scorer, windows_of, self.recipe.batch_size):
+            hits += int(score.score_K.argmax() == score.label)
+            check()
+        return hits / len(self.videos)
+
+
+def held_out_videos(records: Path, packed: Manifest, split: str, recipe: Recipe) -> frozenset[str]:
+    """The names, Class/video_id, of the training videos that the recipe holds out; none where it does not.
+
+    Raises InputError when its share comes to no group at all.
+    """
+    if not recipe.val_fraction:
+        return frozenset()
+    candidates = [
+        Candidate(
+            stream.name_of(video),
+            video.label,
+            group_of(packed.dataset, video.class_name, video.video_id),
+        )
+        for video in stream.videos_of_split(records, packed, split, TRAIN)
+    ]
+    names = held_out(candidates, recipe.val_fraction, recipe.seed)
+    if not names:
+        raise InputError(
+            f"val_fraction {recipe.val_fraction} of the {len(candidates)} training videos of split {split} is less than any "
+            "group of them: choose a larger one"
+        )
+    return names
+
+
+def validation_videos(records: Path, packed: Manifest, split: str, recipe: Recipe, names: frozenset[str]) -> list[Video]:
+    """The videos that the best checkpoint is chosen on: those held out, or the test list; none where it is not chosen."""
+    if recipe.choose_best_on == "test":
+        return stream.videos_of_split(records, packed, split, TEST)
+    videos = stream.videos_of_split(records, packed, split, TRAIN) if names else []
+    return [video for video in videos if stream.name_of(video) in names]
+
+
+def video_windows(
+    videos: Sequence[Video], clip: ClipConfig, workers: int
+) -> Iterator[tuple[str, str, int, NDArray[np.uint8]]]:
+    """Videos one by one, as `stream.whole_videos` yields them: class name, video id, label and windows_WTHWC uint8."""
+
+    def load(place: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        video = videos[int(place)]
+        index_WT = windows(video.frames, clip.frames, clip.stride)
+        wanted, at = np.unique(index_WT, return_inverse=True)
+        jpegs = read_frames(video, wanted)
+        size = frame_size(jpegs[0])
+        boxes = three_crops(*size) if clip.test_crops == 3 else [centre_crop(*size)]
+        frames_CFHWC = np.empty((len(boxes), len(wanted), clip.size, clip.size, 3), np.uint8)
+        decode_clip(jpegs, boxes, False, frames_CFHWC)
+        return place, frames_CFHWC[:, at.reshape(index_WT.shape)].reshape(-1, clip.frames, clip.size, clip.size, 3)
+
+    places = ds.GeneratorDataset(range(len(videos)), ["place"], shuffle=False, num_parallel_workers=1)
+    rows = places.map(load, ["place"], ["place", "windows"], num_parallel_workers=workers)
+    for row in rows.create_dict_iterator(num_epochs=1, output_numpy=True):
+        video = videos[int(row["place"])]
+        yield video.class_name, video.video_id, video.label, row["windows"]
+
+
+def weights_of(network: nn.Cell, averages: Mapping[str, ms.Tensor] | None) -> dict[str, ms.Parameter]:
+    """The network's parameters by name, as evaluation would load them: averaged where the step averages."""
+    weights = {parameter.name: parameter for parameter in network.get_parameters()}
+    return weights | {name: ms.Parameter(value, name=name) for name, value in (averages or {}).items()}
