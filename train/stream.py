@@ -207,7 +207,7 @@ def whole_videos(
     views = views or Views(crops=clip.test_crops)
     parts = [
         VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride))
-        for video in test_videos(records, manifest, split)
+        for video in videos_with(records, manifest, split, TEST)
     ]
     for part, windows_WTHWC in zip(parts, decoded_ahead(parts, clip, views), strict=True):
         yield part.video.class_name, part.video.video_id, part.video.label, windows_WTHWC
@@ -222,9 +222,9 @@ class VideoPart:
     end: int
 
 
-def test_videos(records: Path, manifest: Manifest, split: str) -> list[Video]:
-    """The test videos of `split`, in the order of the shards."""
-    return [video for path in paths(records, manifest.shards_of(split, TEST)) for video in videos_of(Path(path))]
+def videos_with(records: Path, manifest: Manifest, split: str, flag: int) -> list[Video]:
+    """The videos that have `flag` in `split`, in the order of the shards."""
+    return [video for path in paths(records, manifest.shards_of(split, flag)) for video in videos_of(Path(path))]
 
 
 def decoded_ahead(parts: Sequence[VideoPart], clip: ClipConfig, views: Views) -> Iterator[NDArray[np.uint8]]:
