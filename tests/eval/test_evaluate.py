@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -160,6 +161,26 @@ def test_options_that_make_no_sense_are_refused(options: tuple[str, ...], says: 
     with pytest.raises(InputError) as refused:
         run_here(*options, "--out", tmp_path / "report")
     assert says in str(refused.value)
+
+
+def test_eval_sh_takes_the_newest_run_or_what_it_is_given(seven: Path, tmp_path: Path) -> None:
+    def eval_sh(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = ["sh", str(ROOT / "scripts/eval.sh"), *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    (tmp_path / "work/runs/old").mkdir(parents=True)
+    (tmp_path / "work/runs/new").mkdir()
+    (tmp_path / "work/records").symlink_to(seven / "records")
+    (tmp_path / "work/runs/old/last.ckpt").write_bytes(b"")
+    os.utime(tmp_path / "work/runs/old/last.ckpt", (0, 0))
+    shutil.copy(seven / "last.ckpt", tmp_path / "work/runs/new")
+    done = eval_sh()
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "work/runs/new/report/report.html").is_file()
+    done = eval_sh(seven / "records", tmp_path / "none.ckpt", "--views", "2x1")
+    assert (done.returncode, done.stderr[:18]) == (2, "error: checkpoint ")
+    done = eval_sh(seven / "records")
+    assert (done.returncode, done.stderr) == (2, "usage: sh scripts/eval.sh [RECORDS CKPT [options]]\n")
 
 
 def independent_scores(video: Path, size: int, length: int, network: ms.nn.Cell) -> np.ndarray:

@@ -20,13 +20,19 @@ NASTY = '<script>alert("x")</script> & co'
 
 
 def evaluation(
-    folder: Path, classes: tuple[str, ...] = ("Alpha", NASTY, "Unseen"), missing: int = 2, strips: Strips = NO_STRIPS
+    folder: Path,
+    classes: tuple[str, ...] = ("Alpha", NASTY, "Unseen"),
+    missing: int = 2,
+    strips: Strips = NO_STRIPS,
+    every_class: bool = False,
 ) -> Evaluation:
     rng = np.random.default_rng(0)
     scores = []
-    for i in range(20):
-        score = rng.dirichlet(np.ones(len(classes)))
-        scores.append(VideoScore(classes[i % 2], f"v<{i}>", i % 2, score, 3, int(score.argmax() == i % 2) * 3))
+    tested = len(classes) if every_class else 2
+    for i in range(10 * tested):
+        label = i % tested
+        score = rng.dirichlet(np.ones(len(classes)) + 20 * (np.arange(len(classes)) == label) * (i % 3 > 0))
+        scores.append(VideoScore(classes[label], f"v<{i}>", label, score, 3, int(score.argmax() == label) * 3))
     meta = Meta(
         ModelConfig("resnet3d", depth=10),
         ClipConfig(16, 1, 56, (0.5, 1.0), (0.75, 1.3), 0.0, (0.4,) * 3, (0.2,) * 3),
@@ -36,7 +42,10 @@ def evaluation(
         5,
     )
     found = figures(
-        np.stack([v.score_K for v in scores]), np.array([v.label for v in scores]), sum(v.clip_hits for v in scores), 60
+        np.stack([v.score_K for v in scores]),
+        np.array([v.label for v in scores]),
+        sum(v.clip_hits for v in scores),
+        3 * len(scores),
     )
     return Evaluation(
         found,
