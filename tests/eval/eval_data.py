@@ -27,10 +27,19 @@ CLIP = ClipConfig(
 )
 
 
-def save_random(path: Path, class_names: Sequence[str], clip: ClipConfig = CLIP, split: str = "1", seed: int = 0) -> Path:
-    """A checkpoint of a small network that was not trained; its logits are spread, so that classes differ in score."""
+SMALL = ModelConfig("resnet3d", depth=10, widen_factor=0.125)
+
+
+def save_random(
+    path: Path,
+    class_names: Sequence[str],
+    clip: ClipConfig = CLIP,
+    model: ModelConfig = SMALL,
+    split: str = "1",
+    seed: int = 0,
+) -> Path:
+    """A checkpoint of a network that was not trained; its logits are spread, so that classes differ in score."""
     devices.use("CPU", seed)
-    model = ModelConfig("resnet3d", depth=10, widen_factor=0.125)
     network = build_model(model.name, num_classes=len(class_names), **model.options())
     network.fc.weight.set_data(network.fc.weight * 8)
     meta = Meta(model=model, clip=clip, dataset="ucf101", split=split, class_names=tuple(class_names), epoch=1)

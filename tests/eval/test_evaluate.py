@@ -14,7 +14,7 @@ import av
 import mindspore as ms
 import numpy as np
 import pytest
-from conftest import ROOT, make_ucf
+from conftest import ROOT, Run, make_ucf
 from eval_data import CLIP, link_real_clips, pack, save_random
 
 from eval import evaluate
@@ -22,6 +22,7 @@ from mindrecord import manifest
 from preprocess.common import cli
 from preprocess.common.errors import InputError
 from train import checkpoint
+from train.config import ModelConfig
 
 CLASSES = ("Aa", "Bb", "Cc", "Dd", "Ee", "Ff", "Gg")
 
@@ -225,3 +226,13 @@ def test_real_clips_get_the_windows_and_predictions_of_an_independent_implementa
         for label, score in best[clip.stem].items():
             assert score == pytest.approx(theirs[names.index(label)], abs=0.02)
     assert len({row["predicted"] for row in ours.values()}) > 1
+
+
+@pytest.mark.slow
+def test_evaluation_takes_at_most_1_15_times_the_network_s_own_time(shared: Path, tmp_path: Path, run: Run) -> None:
+    link_real_clips(shared / "data/ucf101-mini", tmp_path / "data", every=20)
+    records = pack(tmp_path / "data", tmp_path)
+    names = manifest.load(records).class_names
+    path = save_random(tmp_path / "last.ckpt", names, replace(CLIP, frames=16, size=112), ModelConfig("resnet3d", depth=18))
+    run("scripts/bench_eval.py", "--records", records, "--checkpoint", path, "--json", tmp_path / "found.json")
+    assert json.loads((tmp_path / "found.json").read_text())["ratio"] <= 1.15
