@@ -79,7 +79,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Job:
-    """One checkpoint on one split, by default its own, into one report folder; absolute paths."""
+    """One checkpoint on one split, by default its own, into one report folder."""
 
     checkpoint: Path
     split: str | None
@@ -113,7 +113,7 @@ def plan(options: Options) -> list[Job]:
         path = options.checkpoint or newest_checkpoint(RUNS)
         folder = options.out or path.parent / "report"
         files.refuse_other_folder(folder, results.RESULTS, "a report")
-        return [Job(path.resolve(), options.split, folder.resolve())]
+        return [Job(path, options.split, folder)]
     names = options.splits.split(",")
     if options.checkpoint or options.split or len(set(names)) < len(names) or len(names) != len(options.checkpoints):
         raise InputError(
@@ -123,10 +123,7 @@ def plan(options: Options) -> list[Job]:
     folder = options.out or SPLITS_REPORT
     for name in names:
         files.refuse_other_folder(folder / f"split{name}", results.RESULTS, "a report")
-    return [
-        Job(path.resolve(), name, folder.resolve() / f"split{name}")
-        for name, path in zip(names, options.checkpoints, strict=True)
-    ]
+    return [Job(path, name, folder / f"split{name}") for name, path in zip(names, options.checkpoints, strict=True)]
 
 
 def parse_views(text: str) -> Views | None:
@@ -192,7 +189,7 @@ def evaluate(
         meta=meta,
         clip=clip,
         views=views,
-        checkpoint=job.checkpoint,
+        checkpoint=job.checkpoint.resolve(),
         checkpoint_sha256=hashes[0],
         records=records,
         records_sha256=hashes[1],
