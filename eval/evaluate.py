@@ -150,7 +150,7 @@ def evaluate(
         say(text)
     clip = replace(meta.clip, stride=options.stride or meta.clip.stride)
     views = replace(views or Views(crops=clip.test_crops), flip=options.flip)
-    videos = stream.videos_with(records, packed, split, TEST)
+    videos = stream.videos_of_split(records, packed, split, TEST)
     counts = [views.count(video.frames, clip.frames, clip.stride) for video in videos]
     own = [stream.VideoPart(videos[i], first, end) for i, first, end in share(counts, options.batch_size, rank)]
     hashes = files.sha256(job.checkpoint), files.sha256(records / manifest.FILE_NAME)

@@ -64,7 +64,7 @@ def main(options: Options) -> int:
     check_layer(network, options.layer)
     cut_after(network, options.layer)
     flags = SIDES[options.side]
-    videos = [(flag, video) for flag in flags for video in stream.videos_with(records, packed, options.split, flag)]
+    videos = [(flag, video) for flag in flags for video in stream.videos_of_split(records, packed, options.split, flag)]
     if not videos:
         raise InputError(f"{options.records} has no {options.side} video of split {options.split}")
     here = Path.cwd()

@@ -58,7 +58,7 @@ def main(options: Options) -> int:
     devices.use(devices.target(), seed=0)
     meta, network = checkpoint.restore(options.checkpoint)
     clip, views = meta.clip, Views(crops=meta.clip.test_crops)
-    videos = stream.videos_with(records, packed, options.split, TEST)[: options.videos or None]
+    videos = stream.videos_of_split(records, packed, options.split, TEST)[: options.videos or None]
     if not videos:
         raise InputError(f"{options.records} has no test video of split {options.split}")
     parts = [stream.VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride)) for video in videos]

@@ -207,7 +207,7 @@ def whole_videos(
     views = views or Views(crops=clip.test_crops)
     parts = [
         VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride))
-        for video in videos_with(records, manifest, split, TEST)
+        for video in videos_of_split(records, manifest, split, TEST)
     ]
     for part, windows_WTHWC in zip(parts, decoded_ahead(parts, clip, views), strict=True):
         yield part.video.class_name, part.video.video_id, part.video.label, windows_WTHWC
@@ -222,7 +222,7 @@ class VideoPart:
     end: int
 
 
-def videos_with(records: Path, manifest: Manifest, split: str, flag: int) -> list[Video]:
+def videos_of_split(records: Path, manifest: Manifest, split: str, flag: int) -> list[Video]:
     """The videos that have `flag` in `split`, in the order of the shards."""
     return [video for path in paths(records, manifest.shards_of(split, flag)) for video in videos_of(Path(path))]
 
