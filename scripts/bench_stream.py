@@ -19,7 +19,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mindrecord import manifest
-from mindrecord.slices import read_frames, videos_of
+from mindrecord.slices import Video, read_frames
 from preprocess.catalog import TRAIN
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
@@ -229,10 +229,9 @@ def decode(options: Options) -> Figures:
     }
 
 
-def our_videos(options: Options) -> Iterator[Any]:
+def our_videos(options: Options) -> list[Video]:
     """The training videos packed."""
-    for path in stream.paths(options.records, manifest.load(options.records).shards_of(options.split, TRAIN)):
-        yield from videos_of(Path(path))
+    return stream.videos_of_split(options.records, manifest.load(options.records), options.split, TRAIN)
 
 
 def gil_share(options: Options) -> float:

@@ -175,8 +175,8 @@ def test_a_rate_that_makes_the_loss_infinite_stops_with_the_step(records: Path, 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (("class_names", ["Alpha", "Beta", "Gamma"]), "was trained on 2 classes"),
-        (("class_names", ["Alpha", "Gamma"]), "name their classes differently, first 'Beta' against 'Gamma'"),
+        (("class_names", ["Alpha", "Beta", "Gamma"]), "2 and 3; only the records: 'Gamma'"),
+        (("class_names", ["Alpha", "Gamma"]), "only the checkpoint: 'Beta'; only the records: 'Gamma'"),
         (("schema", 0), "is of another schema"),
         (
             ("absent", [{"class_name": "Beta", "video_id": "v9", "flags": [2, 1, 1], "status": "missing"}]),

@@ -22,11 +22,13 @@ PROVENANCE = "provenance.json"
 METRICS = "metrics.jsonl"
 LAST = "last.ckpt"
 BEST = "best.ckpt"
+LOGS = "logs"
+RUNS = Path("work/runs")
 
 
 def check_new(folder: Path) -> None:
-    """Raise InputError when something is there already."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    """Raise InputError when something is there already, the logs of train/launch.py aside."""
+    if folder.exists() and (not folder.is_dir() or any(path.name != LOGS for path in folder.iterdir())):
         raise InputError(
             f"{folder} is not empty: choose another --out, a run never writes over another; to go on with one, --resume it"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,6 +54,38 @@ def windows(frame_count: int, length: int, stride: int) -> NDArray[np.int64]:
         available = len(range(start, min(start + span, frame_count), stride))
         rows.append(start + np.arange(length) % available * stride)
     return np.stack(rows)
+
+
+def spread_windows(frame_count: int, length: int, stride: int, count: int) -> NDArray[np.int64]:
+    """`count` windows spread evenly over a video, from its first start to its last: (count, length), frames `stride` apart.
+
+    The test clips of non-local networks (arXiv:1711.07971, section 5). One window is the middle one; windows overlap where
+    the video is short, and one shorter than a window is looped.
+    """
+    check(frame_count, length, stride)
+    last_start = max(frame_count - (length - 1) * stride, 1) - 1
+    starts = np.linspace(0, last_start, count).round().astype(np.int64) if count > 1 else np.array([last_start // 2])
+    return (starts[:, None] + np.arange(length) * stride) % frame_count
+
+
+@dataclass(frozen=True)
+class Views:
+    """What of a video is scored: `clips` windows spread over it, 0 for all windows without overlap, each in `crops` squares
+    of the frame (1, the centre, or 3, along the longer side), and with `flip` each mirrored too."""
+
+    clips: int = 0
+    crops: int = 1
+    flip: bool = False
+
+    def windows(self, frame_count: int, length: int, stride: int) -> NDArray[np.int64]:
+        """The frames of the windows: (windows, length)."""
+        if self.clips:
+            return spread_windows(frame_count, length, stride, self.clips)
+        return windows(frame_count, length, stride)
+
+    def count(self, frame_count: int, length: int, stride: int) -> int:
+        """How many clips the network sees of a video."""
+        return len(self.windows(frame_count, length, stride)) * self.crops * (2 if self.flip else 1)
 
 
 def check(frame_count: int, length: int, stride: int) -> None:

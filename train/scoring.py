@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 import mindspore as ms
 import numpy as np
@@ -12,6 +15,8 @@ from numpy.typing import NDArray
 
 from train.config import ClipConfig
 from train.models.from_bytes import FromBytes
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,39 +43,49 @@ class Scorer(nn.Cell):
         return ops.softmax(self.logits(clip_NTHWC), axis=1)
 
 
+def score_windows(
+    scorer: Callable[[ms.Tensor], ms.Tensor], windows: Iterable[NDArray[np.uint8]], batch_size: int
+) -> Iterator[NDArray[np.float32]]:
+    """The score_K of each window_THWC, in order.
+
+    Batches are always of one shape (the graph is compiled once); the last is filled with zeros, whose scores are dropped.
+    """
+    for batch in batched(windows, batch_size):
+        clip_NTHWC = np.zeros((batch_size, *batch[0].shape), np.uint8)
+        clip_NTHWC[: len(batch)] = batch
+        yield from scorer(ms.Tensor(clip_NTHWC)).asnumpy()[: len(batch)]
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of `size`, the last perhaps shorter."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def video_score(class_name: str, video_id: str, label: int, score_WK: NDArray[np.float32]) -> VideoScore:
+    """A video's score from those of its windows."""
+    hits = int((score_WK.argmax(axis=1) == label).sum())
+    return VideoScore(class_name, video_id, label, score_WK.astype(np.float64).mean(axis=0), len(score_WK), hits)
+
+
 def score_videos(
-    scorer: Scorer, videos: Iterable[tuple[str, str, int, NDArray[np.uint8]]], batch_size: int
+    scorer: Callable[[ms.Tensor], ms.Tensor], videos: Iterable[tuple[str, str, int, NDArray[np.uint8]]], batch_size: int
 ) -> Iterator[VideoScore]:
     """Score each (class name, video id, label, windows_WTHWC) and yield it.
 
-    Windows of neighbouring videos fill batches together, always of one shape (the graph is compiled once); the last batch
-    is filled with zeros, whose scores are dropped. Every window of every video counts exactly once.
+    Windows of neighbouring videos fill batches together. Every window of every video counts exactly once.
     """
-    waiting: list[tuple[str, str, int, int]] = []  # videos whose scores are not all there, in order; last: their windows
-    scores: list[NDArray[np.float32]] = []  # of the waiting videos' windows, in order
-    batch: list[NDArray[np.uint8]] = []
+    waiting: deque[tuple[str, str, int, int]] = deque()  # videos whose scores are not all there; last: their windows
 
-    def run() -> None:
-        filled = len(batch)
-        batch.extend([np.zeros_like(batch[0])] * (batch_size - filled))
-        scores.extend(scorer(ms.Tensor(np.stack(batch))).asnumpy()[:filled])
-        batch.clear()
+    def windows() -> Iterator[NDArray[np.uint8]]:
+        for class_name, video_id, label, windows_WTHWC in videos:
+            waiting.append((class_name, video_id, label, len(windows_WTHWC)))
+            yield from windows_WTHWC
 
-    def finished(at_end: bool) -> Iterator[VideoScore]:
-        while waiting and (at_end or len(scores) >= waiting[0][3]):
-            class_name, video_id, label, count = waiting.pop(0)
-            score_WK = np.stack(scores[:count]).astype(np.float64)
-            del scores[:count]
-            hits = int((score_WK.argmax(axis=1) == label).sum())
-            yield VideoScore(class_name, video_id, label, score_WK.mean(axis=0), count, hits)
-
-    for class_name, video_id, label, windows_WTHWC in videos:
-        waiting.append((class_name, video_id, label, len(windows_WTHWC)))
-        for window_THWC in windows_WTHWC:
-            batch.append(window_THWC)
-            if len(batch) == batch_size:
-                run()
-        yield from finished(at_end=False)
-    if batch:
-        run()
-    yield from finished(at_end=True)
+    scores: list[NDArray[np.float32]] = []
+    for score_K in score_windows(scorer, windows(), batch_size):
+        scores.append(score_K)
+        if len(scores) == waiting[0][3]:
+            yield video_score(*waiting.popleft()[:3], np.stack(scores))
+            scores = []

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import mindspore.dataset as ds
 import numpy as np
 from numpy.typing import NDArray
 
-from mindrecord.manifest import Manifest, Shard
+from mindrecord.manifest import Manifest
 from mindrecord.slices import Video, read_frames, videos_of
 from preprocess.catalog import TEST, TRAIN
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
 from train.config import ClipConfig
-from train.sampling import SAMPLERS, Indices, windows
+from train.sampling import SAMPLERS, Indices, Views
 from train.transforms import (
     centre_crop,
     decode_clip,
@@ -112,7 +115,7 @@ def clip_rng(seed: int, epoch: int, position: int, video: str) -> np.random.Gene
 
 def videos_of_split(records: Path, manifest: Manifest, split: str, flag: int, without: Collection[str] = ()) -> list[Video]:
     """The videos with `flag` in `split`, in the order of the shards, but for those `without`, named Class/video_id."""
-    found = [video for path in paths(records, manifest.shards_of(split, flag)) for video in videos_of(Path(path))]
+    found = [video for shard in manifest.shards_of(split, flag) for video in videos_of(records / shard.file)]
     return [video for video in found if name_of(video) not in without]
 
 
@@ -215,47 +218,60 @@ def augmented(jpegs: list[memoryview], clip: ClipConfig, rng: np.random.Generato
 
 
 def whole_videos(
-    records: Path, manifest: Manifest, split: str, clip: ClipConfig
+    records: Path, manifest: Manifest, split: str, clip: ClipConfig, views: Views | None = None
 ) -> Iterator[tuple[str, str, int, NDArray[np.uint8]]]:
     """The test videos of `split`, one by one: class name, video id, label and windows_WTHWC uint8.
 
-    With three test crops each window comes three times, once for each. Each frame is decoded once, however many windows
-    share it. The segments of a video are put together: its windows are those of the whole.
+    The windows are those of `views`, by default all without overlap in the clip's test_crops; see `decode_windows`.
     """
-
-    def sample(
-        first_frame: NDArray[np.int32],
-        video_frames: NDArray[np.int32],
-        offsets: NDArray[np.int64],
-        jpegs: NDArray[np.bytes_],
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]:
-        data, count = jpegs.view(np.uint8), len(offsets) - 1
-        wanted = np.unique(windows(int(video_frames), clip.frames, clip.stride)) - int(first_frame)
-        found = [data[offsets[i] : offsets[i + 1]] for i in wanted[(wanted >= 0) & (wanted < count)]]
-        size = frame_size(data[: offsets[1]])
-        boxes = three_crops(*size) if clip.test_crops == 3 else [centre_crop(*size)]
-        done = first_frame + np.int32(count)
-        frames_CFHWC = np.empty((len(boxes), len(found), clip.size, clip.size, 3), np.uint8)
-        decode_clip(found, boxes, False, frames_CFHWC)
-        return done, video_frames, frames_CFHWC
-
-    shards = manifest.shards_of(split, TEST)
-    names = ["class_name", "video_id", "label"]
-    rows = ["first_frame", "video_frames", "offsets", "jpegs"]
-    stream = ds.MindDataset(paths(records, shards), columns_list=[*names, *rows], shuffle=False, num_parallel_workers=1)
-    stream = stream.map(sample, rows, ["done", "video_frames", "frames"], num_parallel_workers=available_cpus())
-    segments: list[NDArray[np.uint8]] = []
-    for row in stream.create_dict_iterator(num_epochs=1, output_numpy=True):
-        segments.append(row["frames"])
-        if row["done"] == row["video_frames"]:
-            index_WT = windows(int(row["video_frames"]), clip.frames, clip.stride)
-            place = np.unique(index_WT, return_inverse=True)[1].reshape(index_WT.shape)
-            frames_CFHWC = np.concatenate(segments, axis=1) if len(segments) > 1 else segments[0]
-            segments = []
-            windows_WTHWC = frames_CFHWC[:, place].reshape(-1, *place.shape[1:], *frames_CFHWC.shape[2:])
-            yield str(row["class_name"]), str(row["video_id"]), int(row["label"]), windows_WTHWC
+    views = views or Views(crops=clip.test_crops)
+    parts = [
+        VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride))
+        for video in videos_of_split(records, manifest, split, TEST)
+    ]
+    for part, windows_WTHWC in zip(parts, decoded_ahead(parts, clip, views), strict=True):
+        yield part.video.class_name, part.video.video_id, part.video.label, windows_WTHWC
 
 
-def paths(records: Path, shards: list[Shard]) -> list[str]:
-    """The shards' files, as MindDataset takes them."""
-    return [str(records / shard.file) for shard in shards]
+@dataclass(frozen=True)
+class VideoPart:
+    """The windows `first` to `end` - 1 of a video."""
+
+    video: Video
+    first: int
+    end: int
+
+
+def decoded_ahead(parts: Sequence[VideoPart], clip: ClipConfig, views: Views) -> Iterator[NDArray[np.uint8]]:
+    """The windows_WTHWC of each part, in order, decoded by threads ahead of who takes them."""
+    cpus = available_cpus()
+    pending: deque[Future[NDArray[np.uint8]]] = deque()
+    with ThreadPoolExecutor(cpus) as pool:
+        try:
+            for part in parts:
+                pending.append(pool.submit(decode_windows, part, clip, views))
+                if len(pending) > cpus:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def decode_windows(part: VideoPart, clip: ClipConfig, views: Views) -> NDArray[np.uint8]:
+    """A part's windows_WTHWC uint8. Each frame is read and decoded once, however many windows share it.
+
+    All windows of the first square come first, then those of the next; the mirrored ones come last.
+    """
+    index_WT = views.windows(part.video.frames, clip.frames, clip.stride)
+    square, window = np.divmod(np.arange(part.first, part.end), len(index_WT))
+    wanted, place = np.unique(index_WT[window], return_inverse=True)
+    jpegs = read_frames(part.video, wanted)
+    size = frame_size(jpegs[0])
+    boxes = three_crops(*size) if views.crops == 3 else [centre_crop(*size)]
+    frames_CFHWC = np.empty((len(boxes), len(jpegs), clip.size, clip.size, 3), np.uint8)
+    decode_clip(jpegs, boxes, False, frames_CFHWC)
+    if views.flip:
+        frames_CFHWC = np.concatenate([frames_CFHWC, frames_CFHWC[:, :, :, ::-1]])
+    windows_WTHWC: NDArray[np.uint8] = frames_CFHWC[square[:, None], place.reshape(-1, clip.frames)]
+    return windows_WTHWC

@@ -37,7 +37,7 @@ from train import checkpoint, config, devices, run_folder, stream, trainer
 from train.checkpoint import Meta, Progress
 from train.config import Recipe
 from train.curves import draw_curves
-from train.run_folder import LAST
+from train.run_folder import LAST, RUNS
 from train.step import new_step
 from train.stopping import STOP, Stopped
 from train.trainer import Run
@@ -45,7 +45,6 @@ from train.validation import Validator, held_out_videos, validation_videos
 from train.weights import load_pretrained
 
 DEFAULT_RECIPE = Path(__file__).resolve().parent / "recipes" / "ucf101_r3d50.yaml"
-RUNS = Path("work/runs")
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from eval.metrics import Figures, wilson_interval
 from eval.report.page import render
+from eval.report.strips import Strips
 from preprocess.common import files
 from train.checkpoint import Meta
+from train.config import ClipConfig
+from train.sampling import Views
 from train.scoring import VideoScore
 
 RESULTS, PER_CLASS, PER_VIDEO, REPORT = "results.json", "per_class.csv", "per_video.csv", "report.html"
+PREDICTIONS, PREDICTIONS_TOP = "predictions.json", 5
 SCHEMA = 1
 
 
@@ -30,11 +37,15 @@ class Evaluation:
     split: str
     missing: int
     meta: Meta
+    clip: ClipConfig
+    views: Views
     checkpoint: Path
     checkpoint_sha256: str
     records: Path
     records_sha256: str
     seconds: float
+    ranks: int
+    strips: Strips
 
     def headline(self) -> list[str]:
         """The figures in words, each with its denominator."""
@@ -69,8 +80,10 @@ class Evaluation:
             "confusion": f.confusion_KK.tolist(),
             "seconds": round(self.seconds, 3),
             "clips_per_s": round(f.clips / self.seconds, 2),
-            "protocol": f"windows of {self.meta.clip.frames} frames, {self.meta.clip.stride} apart, without overlap, the "
-            f"last looped; centre crop at {self.meta.clip.size}; softmax averaged over a video's windows",
+            "ranks": self.ranks,
+            "protocol": protocol(self.clip, self.views),
+            "views": asdict(self.views),
+            "stride": self.clip.stride,
             "checkpoint": str(self.checkpoint),
             "checkpoint_sha256": self.checkpoint_sha256,
             "trained": asdict(self.meta),
@@ -78,6 +91,34 @@ class Evaluation:
             "records_sha256": self.records_sha256,
             "evaluated": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
+
+
+def protocol(clip: ClipConfig, views: Views) -> str:
+    """What was scored, in words."""
+    apart = f", {clip.stride} apart" if clip.stride > 1 else ""
+    number = f"{views.clips} windows of {clip.frames} frames{apart}, spread over the video"
+    if not views.clips:
+        number = f"windows of {clip.frames} frames{apart}, without overlap, the last looped"
+    crops = "three crops along the longer side" if views.crops == 3 else "centre crop"
+    mirrored = ", each mirrored too" if views.flip else ""
+    return f"{number}; {crops} at {clip.size}{mirrored}; softmax averaged over a video's windows"
+
+
+def predictions(evaluation: Evaluation) -> dict[str, Any]:
+    """The best classes of each video in the field's JSON, that of the paper's authors: {"results": {video: [{"label",
+    "score"}, ...]}}, best first; scores as they are, not rounded."""
+    return {
+        "results": {
+            video.video_id: best_classes(video.score_K, evaluation.class_names, PREDICTIONS_TOP)
+            for video in evaluation.scores
+        }
+    }
+
+
+def best_classes(score_K: NDArray[np.float64], class_names: Sequence[str], most: int) -> list[dict[str, Any]]:
+    """The classes of the `most` highest scores, best first; equal scores in the order of the classes."""
+    order = np.argsort(-score_K, kind="stable")[:most]
+    return [{"label": class_names[label], "score": float(score_K[label])} for label in order]
 
 
 def per_class_table(evaluation: Evaluation) -> pd.DataFrame:
@@ -125,5 +166,6 @@ def write_report(evaluation: Evaluation, folder: Path) -> None:
     with files.folder_by_rename(folder, replaces=folder.exists()) as building:
         per_class.to_csv(building / PER_CLASS, index=False)
         per_video.to_csv(building / PER_VIDEO, index=False)
-        files.write_text(building / REPORT, render(evaluation.as_json(), per_class, per_video))
+        files.write_text(building / REPORT, render(evaluation.as_json(), per_class, per_video, evaluation.strips))
+        files.write_json(building / PREDICTIONS, predictions(evaluation))
         files.write_json(building / RESULTS, evaluation.as_json())

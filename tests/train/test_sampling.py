@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.sampling import SAMPLERS, dense_clip, windows
+from train.sampling import SAMPLERS, Views, dense_clip, spread_windows, windows
 from train.stream import clip_rng
 
 counts, lengths, strides = st.integers(1, 200), st.integers(1, 32), st.integers(1, 4)
@@ -83,10 +83,31 @@ def test_windows_of_stride_one_cover_every_frame_in_order_and_once_but_for_the_l
     assert index_WT.max() == frame_count - 1
 
 
+@pytest.mark.parametrize(
+    ("frame_count", "stride", "count", "expected"),
+    [
+        (10, 1, 3, [[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 9]]),
+        (10, 2, 2, [[0, 2, 4, 6], [3, 5, 7, 9]]),
+        (10, 1, 1, [[3, 4, 5, 6]]),
+        (5, 1, 3, [[0, 1, 2, 3], [0, 1, 2, 3], [1, 2, 3, 4]]),
+        (3, 1, 2, [[0, 1, 2, 0], [0, 1, 2, 0]]),
+    ],
+)
+def test_windows_spread_over_a_video_by_table(frame_count: int, stride: int, count: int, expected: list[list[int]]) -> None:
+    assert spread_windows(frame_count, 4, stride, count).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("views", "count"), [(Views(), 3), (Views(10, 3), 30), (Views(10, 3, flip=True), 60), (Views(0, 3, flip=True), 18)]
+)
+def test_views_count_windows_times_squares_times_mirrorings(views: Views, count: int) -> None:
+    assert views.count(40, 16, 1) == count
+
+
 @given(counts, lengths, strides, st.floats(0, 1, exclude_max=True))
 def test_no_sample_leaves_the_video(frame_count: int, length: int, stride: int, u: float) -> None:
     samples = [sampler(frame_count, length, stride, Drawn(u)) for sampler in SAMPLERS.values()]
-    for index in (*samples, windows(frame_count, length, stride)):
+    for index in (*samples, windows(frame_count, length, stride), spread_windows(frame_count, length, stride, 5)):
         assert index.shape[-1] == length
         assert index.min() >= 0
         assert index.max() < frame_count

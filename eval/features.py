@@ -1,0 +1,128 @@
+"""The features that a network makes of videos: a layer's output, averaged over time, place and a video's windows.
+
+python eval/features.py --records work/records --checkpoint work/runs/mine/last.ckpt --layer layer4 --out features.npz
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+import pandas as pd
+from mindspore import nn
+from numpy.typing import NDArray
+
+from eval.layers import check_layer, cut_after
+from mindrecord import manifest
+from mindrecord.slices import Video
+from preprocess.catalog import TEST, TRAIN
+from preprocess.common import cli
+from preprocess.common.errors import InputError
+from preprocess.common.progress import progress, say
+from train import checkpoint, devices, stream
+from train.config import ClipConfig
+from train.models.from_bytes import FromBytes
+from train.sampling import Views
+from train.scoring import score_windows
+
+SIDES = {"train": (TRAIN,), "test": (TEST,), "all": (TRAIN, TEST)}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write a feature vector of each video of a records folder."""
+
+    checkpoint: Path
+    """The network; its classes need not be the records'."""
+    records: Path = Path("work/records")
+    """The records folder that mindrecord/build.py wrote."""
+    out: Path = Path("features.npz")
+    """The file to write: .npz, arrays features, label, class_name, video_id and side, or .parquet, a row a video."""
+    layer: str = "layer4"
+    """Whose output."""
+    split: str = "1"
+    """By which split the videos are train or test."""
+    side: str = "all"
+    """Which videos: train, test or all of both."""
+    batch_size: int = 8
+    """Windows a batch."""
+
+
+def main(options: Options) -> int:
+    check(options)
+    records, out = options.records.resolve(), options.out.resolve()
+    packed = manifest.load(records)
+    devices.use(devices.target(), seed=0)
+    meta, network = checkpoint.restore(options.checkpoint)
+    check_layer(network, options.layer)
+    cut_after(network, options.layer)
+    flags = SIDES[options.side]
+    videos = [(flag, video) for flag in flags for video in stream.videos_of_split(records, packed, options.split, flag)]
+    if not videos:
+        raise InputError(f"{options.records} has no {options.side} video of split {options.split}")
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory() as scratch:
+        devices.work_in(Path(scratch))
+        features_VC = features(network, [video for _, video in videos], meta.clip, options.batch_size)
+        devices.work_in(here)
+    sides = ["train" if flag == TRAIN else "test" for flag, _ in videos]
+    columns = {
+        "label": np.array([video.label for _, video in videos], np.int32),
+        "class_name": np.array([video.class_name for _, video in videos]),
+        "video_id": np.array([video.video_id for _, video in videos]),
+        "side": np.array(sides),
+    }
+    write(out, features_VC, columns)
+    say(f"{features_VC.shape[1]} features of {len(videos)} videos, {options.layer}: {options.out}")
+    return 0
+
+
+def check(options: Options) -> None:
+    """Raise InputError on an option out of its range, or a package that is absent."""
+    if options.side not in SIDES:
+        raise InputError(f"--side {options.side} is not known: {', '.join(SIDES)}")
+    if options.batch_size < 1:
+        raise InputError(f"--batch-size {options.batch_size} is not 1 or more")
+    if options.out.suffix not in (".npz", ".parquet") or not options.out.parent.is_dir():
+        raise InputError(f"--out {options.out}: --out ends in .npz or .parquet, in a folder that exists")
+    if options.out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise InputError("--out .parquet needs pyarrow: pip install pyarrow, see requirements-extra.in, or choose .npz")
+
+
+def features(network: nn.Cell, videos: list[Video], clip: ClipConfig, batch_size: int) -> NDArray[np.float32]:
+    """features_VC: the mean over each video's windows of what the network, cut after a layer, gives."""
+    views = Views(crops=clip.test_crops)
+    parts = [stream.VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride)) for video in videos]
+    vectors = FromBytes(network, clip.mean, clip.std).set_train(False)
+    windows = (
+        window for part in progress(stream.decoded_ahead(parts, clip, views), "videos", len(parts)) for window in part
+    )
+    feature_WC = np.stack(list(score_windows(vectors, windows, batch_size)))
+    starts = np.cumsum([0, *(part.end for part in parts[:-1])])
+    means_VC = np.add.reduceat(feature_WC.astype(np.float64), starts) / np.array([[part.end] for part in parts])
+    return np.asarray(means_VC, np.float32)
+
+
+def write(out: Path, features_VC: NDArray[np.float32], columns: dict[str, NDArray[np.generic]]) -> None:
+    """Write features and columns; the file appears by rename."""
+    partial = out.with_name(f".partial-{out.name}")
+    try:
+        if out.suffix == ".npz":
+            with partial.open("wb") as stream_out:
+                np.savez_compressed(stream_out, features=features_VC, **columns)
+        else:
+            pd.DataFrame({**columns, "features": list(features_VC)}).to_parquet(partial, engine="pyarrow", index=False)
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    cli.run(main, Options)

@@ -1,0 +1,96 @@
+"""Time evaluation against the network alone on the same windows, in turn, and print the ratio.
+
+    python scripts/bench_eval.py --records work/records --checkpoint work/runs/mine/last.ckpt
+
+Both sides score the windows of the same test videos in batches of the same size, in one process, after one batch that is not
+counted (the graph is compiled in it). For the network alone they are decoded before; evaluation reads and decodes them ahead
+of the network, in threads.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from statistics import median
+
+if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mindrecord import manifest
+from preprocess.catalog import TEST
+from preprocess.common import cli, files
+from preprocess.common.errors import InputError
+from train import checkpoint, devices, stream
+from train.sampling import Views
+from train.scoring import Scorer, score_windows
+
+
+@dataclass(frozen=True)
+class Options:
+    """Time evaluation against the network alone on the same windows, in turn, and print the ratio."""
+
+    checkpoint: Path
+    """The network."""
+    records: Path = Path("work/records")
+    """The records folder."""
+    split: str = "1"
+    """Whose test videos."""
+    videos: int = 0
+    """At most so many of them, 0 for all: all their windows are held in memory."""
+    batch_size: int = 8
+    """Windows a batch."""
+    pairs: int = 3
+    """How often each side runs, in turn."""
+    json: Path | None = None
+    """Write the figures here too."""
+
+
+def main(options: Options) -> int:
+    records = options.records.resolve()
+    packed = manifest.load(records)
+    devices.use(devices.target(), seed=0)
+    meta, network = checkpoint.restore(options.checkpoint)
+    clip, views = meta.clip, Views(crops=meta.clip.test_crops)
+    videos = stream.videos_of_split(records, packed, options.split, TEST)[: options.videos or None]
+    if not videos:
+        raise InputError(f"{options.records} has no test video of split {options.split}")
+    parts = [stream.VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride)) for video in videos]
+    held = list(chain.from_iterable(stream.decoded_ahead(parts, clip, views)))
+    scorer = Scorer(network, clip)
+
+    def seconds(windows: Iterable[NDArray[np.uint8]]) -> float:
+        began = time.perf_counter()
+        for _ in score_windows(scorer, windows, options.batch_size):
+            pass
+        return time.perf_counter() - began
+
+    seconds(held[: options.batch_size])
+    ours, alone = [], []
+    for _ in range(options.pairs):
+        ours.append(seconds(chain.from_iterable(stream.decoded_ahead(parts, clip, views))))
+        alone.append(seconds(held))
+    ratios = [a / b for a, b in zip(ours, alone, strict=True)]
+    row = {
+        "videos": len(videos),
+        "windows": len(held),
+        "ratio": round(median(ratios), 3),
+        "ratio_min": round(min(ratios), 3),
+        "ratio_max": round(max(ratios), 3),
+        "evaluation_s": round(median(ours), 2),
+        "network_s": round(median(alone), 2),
+    }
+    print("  ".join(f"{name} {value}" for name, value in row.items()))
+    if options.json:
+        files.write_json(options.json, row)
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main, Options)
