@@ -138,9 +138,10 @@ class Loop(ms.Callback):
     def not_finite(self, what: str) -> InputError:
         """The error that says where the numbers were lost."""
         step = self.run.steps_done(self.progress)
-        names = self.run.batch_names(self.progress.epoch, self.progress.step - 1)
+        epoch, step_in_epoch = divmod(step - 1, self.run.steps_per_epoch)
+        names = self.run.batch_names(epoch, step_in_epoch)
         return InputError(
-            f"{what} at step {step} (epoch {self.progress.epoch + 1}), learning rate {self.rates[step - 1]:.3g}: lower "
+            f"{what} at step {step} (epoch {epoch + 1}), learning rate {self.rates[step - 1]:.3g}: lower "
             f"schedule.learning_rate or lengthen schedule.warmup_epochs; {self.run.folder / LAST} is from before; "
             f"the batch: {', '.join(names)}"
         )
