@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +22,7 @@ from mindspore import nn, ops
 from numpy.typing import NDArray
 
 from mindrecord import manifest
+from preprocess.catalog import TEST
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
@@ -138,8 +138,8 @@ def unpadded_convolution(conv: nn.Conv3d) -> nn.Conv3d:
 def real_batches(records: Path, meta: Meta, batch_size: int) -> list[NDArray[np.float32]]:
     """Windows of test videos, normalised, in batches of clip_NCTHW. Raises InputError when there are no test videos."""
     packed = manifest.load(records)
-    videos = stream.whole_videos(records, packed, meta.split, meta.clip)
-    windows = [window for *_, windows_WTHWC in islice(videos, CLIPS) for window in windows_WTHWC[:1]]
+    videos = stream.videos_of_split(records, packed, meta.split, TEST)[:CLIPS]
+    windows = [windows_WTHWC[0] for *_, windows_WTHWC in stream.whole_videos(videos, meta.clip)]
     if not windows:
         raise InputError(f"{records} has no test video of split {meta.split}: the exported model is tried on real clips")
     count = -(-len(windows) // batch_size) * batch_size

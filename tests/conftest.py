@@ -6,10 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from mindrecord.slices import Video
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -59,6 +63,15 @@ def make_ucf(root: Path, classes: tuple[str, ...] = ("Alpha", "Beta"), groups: i
                     train.append(f"{path} {label}")
         (lists / f"trainlist{split:02d}.txt").write_bytes("".join(line + "\r\n" for line in train).encode())
         (lists / f"testlist{split:02d}.txt").write_bytes("".join(line + "\r\n" for line in test).encode())
+
+
+def listed_for_testing(records: Path, split: str) -> list[Video]:
+    """The test videos of a records folder."""
+    from mindrecord import manifest  # here, for most tests do without MindSpore
+    from preprocess.catalog import TEST
+    from train.stream import videos_of_split
+
+    return videos_of_split(records, manifest.load(records), split, TEST)
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -168,8 +169,9 @@ def test_a_rate_that_makes_the_loss_infinite_stops_with_the_step(records: Path, 
         3,
         code=2,
     )
-    assert "the loss is" in error_line(done)
-    assert "at step" in done.stderr
+    # nan in the loss where the epoch has more steps, else in the weights before they are saved
+    assert re.search(r"(the loss is \S+|is not finite) at step \d+ \(epoch \d\), learning rate", error_line(done))
+    assert re.search(r"the batch: (Alpha|Beta)/v_\w+", done.stderr)
 
 
 @pytest.mark.parametrize(

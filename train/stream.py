@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mindrecord.manifest import Manifest
 from mindrecord.slices import Video, read_frames, videos_of
-from preprocess.catalog import TEST, TRAIN
+from preprocess.catalog import TRAIN
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
@@ -218,19 +218,16 @@ def augmented(jpegs: list[memoryview], clip: ClipConfig, rng: np.random.Generato
 
 
 def whole_videos(
-    records: Path, manifest: Manifest, split: str, clip: ClipConfig, views: Views | None = None
+    videos: Sequence[Video], clip: ClipConfig, views: Views | None = None, workers: int = 0
 ) -> Iterator[tuple[str, str, int, NDArray[np.uint8]]]:
-    """The test videos of `split`, one by one: class name, video id, label and windows_WTHWC uint8.
+    """The videos one by one, decoded ahead: class name, video id, label and windows_WTHWC uint8.
 
     The windows are those of `views`, by default all without overlap in the clip's test_crops; see `decode_windows`.
     """
     views = views or Views(crops=clip.test_crops)
-    parts = [
-        VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride))
-        for video in videos_of_split(records, manifest, split, TEST)
-    ]
-    for part, windows_WTHWC in zip(parts, decoded_ahead(parts, clip, views), strict=True):
-        yield part.video.class_name, part.video.video_id, part.video.label, windows_WTHWC
+    parts = [VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride)) for video in videos]
+    for video, windows_WTHWC in zip(videos, decoded_ahead(parts, clip, views, workers), strict=True):
+        yield video.class_name, video.video_id, video.label, windows_WTHWC
 
 
 @dataclass(frozen=True)
@@ -242,15 +239,17 @@ class VideoPart:
     end: int
 
 
-def decoded_ahead(parts: Sequence[VideoPart], clip: ClipConfig, views: Views) -> Iterator[NDArray[np.uint8]]:
-    """The windows_WTHWC of each part, in order, decoded by threads ahead of who takes them."""
-    cpus = available_cpus()
+def decoded_ahead(
+    parts: Sequence[VideoPart], clip: ClipConfig, views: Views, workers: int = 0
+) -> Iterator[NDArray[np.uint8]]:
+    """The windows_WTHWC of each part, in order, decoded by so many threads (0: one a core) ahead of who takes them."""
+    workers = workers or available_cpus()
     pending: deque[Future[NDArray[np.uint8]]] = deque()
-    with ThreadPoolExecutor(cpus) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         try:
             for part in parts:
                 pending.append(pool.submit(decode_windows, part, clip, views))
-                if len(pending) > cpus:
+                if len(pending) > workers:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import mindspore as ms
-import mindspore.dataset as ds
-import numpy as np
 from mindspore import nn
-from numpy.typing import NDArray
 
 from mindrecord.manifest import Manifest
-from mindrecord.slices import Video, read_frames
+from mindrecord.slices import Video
 from preprocess.catalog import TEST, TRAIN
 from preprocess.common.errors import InputError
 from train import stream
 from train.checkpoint import load_strictly
-from train.config import ClipConfig, Recipe
+from train.config import Recipe
 from train.holdout import Candidate, group_of, held_out
 from train.models import build_model
-from train.sampling import windows
 from train.scoring import Scorer, score_videos
-from train.transforms import centre_crop, decode_clip, frame_size, three_crops
 
 LABELS = {"held_out": "held-out accuracy", "test": "accuracy on the TEST LIST"}
 """What the accuracy that chooses is called, by the recipe's choose_best_on."""
@@ -45,7 +40,7 @@ class Validator:
         """The share of the videos that `weights`, by the network's names, get right; `check` is called after each."""
         load_strictly(self.network, dict(weights), "the network that validates is not the one that trains")
         hits = 0
-        windows_of = video_windows(self.videos, self.recipe.clip, self.workers)
+        windows_of = stream.whole_videos(self.videos, self.recipe.clip, workers=self.workers)
         for score in score_videos(self.scorer, windows_of, self.recipe.batch_size):
             hits += int(score.score_K.argmax() == score.label)
             check()
@@ -82,29 +77,6 @@ def validation_videos(records: Path, packed: Manifest, split: str, recipe: Recip
         return stream.videos_of_split(records, packed, split, TEST)
     videos = stream.videos_of_split(records, packed, split, TRAIN) if names else []
     return [video for video in videos if stream.name_of(video) in names]
-
-
-def video_windows(
-    videos: Sequence[Video], clip: ClipConfig, workers: int
-) -> Iterator[tuple[str, str, int, NDArray[np.uint8]]]:
-    """Videos one by one, as `stream.whole_videos` yields them: class name, video id, label and windows_WTHWC uint8."""
-
-    def load(place: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        video = videos[int(place)]
-        index_WT = windows(video.frames, clip.frames, clip.stride)
-        wanted, at = np.unique(index_WT, return_inverse=True)
-        jpegs = read_frames(video, wanted)
-        size = frame_size(jpegs[0])
-        boxes = three_crops(*size) if clip.test_crops == 3 else [centre_crop(*size)]
-        frames_CFHWC = np.empty((len(boxes), len(wanted), clip.size, clip.size, 3), np.uint8)
-        decode_clip(jpegs, boxes, False, frames_CFHWC)
-        return place, frames_CFHWC[:, at.reshape(index_WT.shape)].reshape(-1, clip.frames, clip.size, clip.size, 3)
-
-    places = ds.GeneratorDataset(range(len(videos)), ["place"], shuffle=False, num_parallel_workers=1)
-    rows = places.map(load, ["place"], ["place", "windows"], num_parallel_workers=workers)
-    for row in rows.create_dict_iterator(num_epochs=1, output_numpy=True):
-        video = videos[int(row["place"])]
-        yield video.class_name, video.video_id, video.label, row["windows"]
 
 
 def weights_of(network: nn.Cell, averages: Mapping[str, ms.Tensor] | None) -> dict[str, ms.Parameter]:

@@ -15,11 +15,10 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
-from conftest import SHARED, Run, make_video
+from conftest import SHARED, Run, listed_for_testing, make_video
 from eval_data import CLIP, save_random
 
 from eval import clips, explain, export, features, predict
-from mindrecord import manifest
 from preprocess.common import cli
 from preprocess.common.errors import InputError
 from train import checkpoint, devices, stream
@@ -88,7 +87,7 @@ def test_a_stored_video_s_records_and_its_file_get_the_same_scores(
     path = ucf / "video/Alpha/v_Alpha_g01_c01.avi"
     call(predict, path, "--json", tmp_path / "p.json")
     meta, network = checkpoint.restore(folder / "last.ckpt")
-    videos = stream.whole_videos(records, manifest.load(records), "1", meta.clip)
+    videos = stream.whole_videos(listed_for_testing(records, "1"), meta.clip)
     scores = {video.video_id: video.score_K for video in score_videos(Scorer(network, meta.clip), videos, 4)}
     (found,) = json.loads((tmp_path / "p.json").read_text())["results"].values()
     assert {one["label"]: one["score"] for one in found} == pytest.approx(dict(zip(CLASSES, scores[path.stem], strict=True)))
@@ -194,7 +193,7 @@ def test_features_are_a_layer_s_means_in_npz_and_parquet_alike(
     assert [name.split("_")[1] for name in table["video_id"]] == table["class_name"].tolist()
     if layer == "layer4":  # what the classifier sees of a video of one window or two
         meta, network = checkpoint.restore(folder / "last.ckpt")
-        videos = list(stream.whole_videos(records, manifest.load(records), "1", meta.clip))
+        videos = list(stream.whole_videos(listed_for_testing(records, "1"), meta.clip))
         network.fc = ms.nn.Identity()
         network.set_train(False)
         for _, video_id, _, windows in videos:
@@ -256,7 +255,7 @@ def test_a_window_longer_than_the_video_is_looped(tmp_path: Path) -> None:
 
 def test_real_window_lengths_are_those_of_the_stream(records: Path, ucf: Path) -> None:
     clip = replace(CLIP, frames=4, stride=2)
-    videos = stream.whole_videos(records, manifest.load(records), "1", clip)
+    videos = stream.whole_videos(listed_for_testing(records, "1"), clip)
     for class_name, video_id, _, windows in videos:
         path = ucf / f"video/{class_name}/{video_id}.avi"
         assert np.array_equal(np.stack(list(clips.windows_of(clips.jpegs_of(path), clip))), windows)

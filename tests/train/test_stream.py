@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import listed_for_testing
 
 from mindrecord import manifest
 from preprocess.common.errors import InputError
@@ -83,7 +84,7 @@ def test_the_segments_of_a_video_change_neither_training_nor_evaluation(
     )
     assert epochs(segments, 1) == two_epochs
     clip = replace(CLIP, frames=16, test_crops=3)
-    whole, cut = (list(stream.whole_videos(folder, manifest.load(folder), "1", clip)) for folder in (records, segments))
+    whole, cut = (list(stream.whole_videos(listed_for_testing(folder, "1"), clip)) for folder in (records, segments))
     assert [video[:3] for video in whole] == [video[:3] for video in cut]
     for (*_, whole_WTHWC), (*_, cut_WTHWC) in zip(whole, cut, strict=True):
         assert (whole_WTHWC == cut_WTHWC).all()
@@ -179,12 +180,12 @@ def test_an_unknown_split_is_refused(records: Path) -> None:
 
 
 def test_a_test_video_comes_whole_as_windows(records: Path) -> None:
-    videos = list(stream.whole_videos(records, manifest.load(records), "2", CLIP))
+    videos = list(stream.whole_videos(listed_for_testing(records, "2"), CLIP))
     assert sorted((name, video_id, label) for name, video_id, label, _ in videos) == [
         ("Alpha", "v_Alpha_g02_c01", 0),
         ("Beta", "v_Beta_g02_c01", 1),
     ]
-    three = list(stream.whole_videos(records, manifest.load(records), "2", replace(CLIP, test_crops=3)))
+    three = list(stream.whole_videos(listed_for_testing(records, "2"), replace(CLIP, test_crops=3)))
     for (*_, windows_WTHWC), (*_, thrice_WTHWC) in zip(videos, three, strict=True):
         assert (thrice_WTHWC[3:6] == windows_WTHWC).all()  # the middle one
         assert (thrice_WTHWC[:3] != thrice_WTHWC[6:]).any()

@@ -14,7 +14,7 @@ from conftest import ROOT
 from mindspore import nn
 
 from mindrecord import manifest
-from preprocess.catalog import TEST, TRAIN
+from preprocess.catalog import TRAIN
 from preprocess.common.errors import InputError
 from train import checkpoint, devices, stream, trainer, validation
 from train.checkpoint import Meta, Progress
@@ -190,18 +190,6 @@ def test_a_loss_that_is_not_finite_names_step_rate_and_videos_and_leaves_the_las
     assert said.endswith(f"the batch: {run.video_names[batch[0]]}, {run.video_names[batch[1]]}")
     _, _, parameters = checkpoint.load_run(tmp_path / "run/last.ckpt")
     assert all(np.isfinite(parameter.asnumpy()).all() for parameter in parameters.values())
-
-
-def test_validation_sees_the_windows_that_evaluation_sees(records: Path, recipe: Recipe) -> None:
-    packed = manifest.load(records)
-    clip = replace(recipe.clip, test_crops=3)
-    videos = stream.videos_of_split(records, packed, "2", TEST)
-    ours = list(validation.video_windows(videos, clip, 1))
-    theirs = list(stream.whole_videos(records, packed, "2", clip))
-    assert [video[:3] for video in ours] == [video[:3] for video in theirs]
-    assert len(ours) == 2
-    for (*_, ours_WTHWC), (*_, theirs_WTHWC) in zip(ours, theirs, strict=True):
-        assert (ours_WTHWC == theirs_WTHWC).all()
 
 
 def test_what_is_held_out_is_not_trained_on_and_too_small_a_share_is_refused(records: Path, recipe: Recipe) -> None:
