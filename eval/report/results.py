@@ -52,9 +52,10 @@ class Evaluation:
         f = self.figures
         low, high = wilson_interval(f.top1, f.videos)
         absent = f"; {self.missing} listed videos are missing and not counted" if self.missing else ""
+        chosen = "; THE CHECKPOINT WAS CHOSEN ON THE TEST LIST" if self.meta.chosen_on == "test" else ""
         tested = " with test videos" if f.classes < len(self.class_names) else ""
         return [
-            f"top-1 {f.top1:.1%} of {f.videos} videos (95 % interval {low:.1%} to {high:.1%}){absent}",
+            f"top-1 {f.top1:.1%} of {f.videos} videos (95 % interval {low:.1%} to {high:.1%}){absent}{chosen}",
             f"top-5 {f.top5:.1%} of {f.videos} videos",
             f"one clip alone {f.clip_top1:.1%} of {f.clips} clips",
             f"mean over classes {f.mean_class_accuracy:.1%} of {f.classes} classes{tested}",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -118,6 +119,15 @@ def test_names_in_the_page_stay_text_and_nothing_is_fetched(tmp_path: Path) -> N
     assert page.addresses
     assert all(address.startswith("data:") for address in page.addresses)
     assert "2 listed test videos are missing" in page.text
+
+
+def test_a_checkpoint_that_was_chosen_on_the_test_list_is_labelled_so(tmp_path: Path) -> None:
+    found = evaluation(tmp_path)
+    for chosen_on, says in (("test", "chosen on the test list"), ("held_out", "chosen by 71.0% on held-out")):
+        chosen = replace(found, meta=replace(found.meta, chosen_on=chosen_on, accuracy=0.71))
+        write_report(chosen, tmp_path / "report")
+        assert says in Page((tmp_path / "report/report.html").read_text(encoding="utf-8")).text
+        assert ("CHOSEN ON THE TEST LIST" in chosen.headline()[0]) == (chosen_on == "test")
 
 
 def test_a_page_of_101_classes_leaves_out_those_that_never_occur(tmp_path: Path) -> None:
