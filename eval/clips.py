@@ -19,7 +19,7 @@ from preprocess.decode import open_video
 from preprocess.selection import Selection
 from train.config import ClipConfig
 from train.sampling import windows
-from train.transforms import Box, centre_crop, decode_clip, frame_size
+from train.transforms import Box, centre_crop, decode_views, frame_size
 
 T = TypeVar("T")
 SHORT_SIDE, QUALITY = 240, 90  # the defaults of preprocess/extract_frames.py
@@ -53,7 +53,7 @@ def windows_of(jpegs: Iterable[bytes], clip: ClipConfig) -> Iterator[NDArray[np.
         (index_T,) = windows(len(stretch), clip.frames, clip.stride)
         wanted, place = np.unique(index_T, return_inverse=True)
         frames_CFHWC = np.empty((1, len(wanted), clip.size, clip.size, 3), np.uint8)
-        decode_clip([stretch[i] for i in wanted], [square(stretch[0])], False, frames_CFHWC)
+        decode_views([stretch[i] for i in wanted], [square(stretch[0])], frames_CFHWC)
         yield frames_CFHWC[0, place]
 
 

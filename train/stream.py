@@ -25,6 +25,7 @@ from train.sampling import SAMPLERS, Indices, Views
 from train.transforms import (
     centre_crop,
     decode_clip,
+    decode_views,
     frame_size,
     jitter_colour,
     multi_scale_crop,
@@ -212,7 +213,7 @@ def augmented(jpegs: list[memoryview], clip: ClipConfig, rng: np.random.Generato
         box = random_resized_crop(height, width, clip.crop_scale, clip.crop_ratio, rng)
     else:
         box = multi_scale_crop(height, width, rng) if clip.crop == "multiscale" else centre_crop(height, width)
-    decode_clip(jpegs, [box], bool(rng.random() < clip.flip), out_THWC[None])
+    decode_clip(jpegs, box, bool(rng.random() < clip.flip), out_THWC)
     if any(clip.jitter):
         jitter_colour(out_THWC, *(rng.uniform(1 - most, 1 + most) for most in clip.jitter))
 
@@ -269,7 +270,7 @@ def decode_windows(part: VideoPart, clip: ClipConfig, views: Views) -> NDArray[n
     size = frame_size(jpegs[0])
     boxes = three_crops(*size) if views.crops == 3 else [centre_crop(*size)]
     frames_CFHWC = np.empty((len(boxes), len(jpegs), clip.size, clip.size, 3), np.uint8)
-    decode_clip(jpegs, boxes, False, frames_CFHWC)
+    decode_views(jpegs, boxes, frames_CFHWC)
     if views.flip:
         frames_CFHWC = np.concatenate([frames_CFHWC, frames_CFHWC[:, :, :, ::-1]])
     windows_WTHWC: NDArray[np.uint8] = frames_CFHWC[square[:, None], place.reshape(-1, clip.frames)]

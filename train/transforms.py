@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
+from PIL import Image
 
 CROP_ATTEMPTS = 10
 MULTI_SCALES = (1.0, 0.875, 0.75, 0.66)
@@ -78,8 +79,8 @@ def three_crops(height: int, width: int) -> list[Box]:
     return [Box(round((height - side) * at), round((width - side) * at), side, side) for at in (0, 0.5, 1)]
 
 
-def decode_clip(jpegs: Sequence[Buffer], boxes: Sequence[Box], flip: bool, out_CTHWC: Bytes) -> None:
-    """Decode each JPEG once, crop and resize each once a box, into `out_CTHWC`.
+def decode_clip(jpegs: Sequence[Buffer], box: Box, flip: bool, out_THWC: Bytes) -> None:
+    """Decode, crop and resize each JPEG once, into `out_THWC`: quickly, for training.
 
     A box of four times the pixels wanted or more is decoded at half the size (or a quarter, or an eighth), which averages
     pixels within the DCT, and is quicker than decoding them all. What is left to shrink, a factor below two (the mean of
@@ -87,25 +88,43 @@ def decode_clip(jpegs: Sequence[Buffer], boxes: Sequence[Box], flip: bool, out_C
 
     Args:
         jpegs: the frames, all of one size.
-        boxes: the parts of the frame to take, one clip each; of equal size.
+        box: the part of the frame to take.
         flip: mirror left and right.
-        out_CTHWC: where to write, (boxes, len(jpegs), size, size, 3) RGB uint8.
+        out_THWC: where to write, (len(jpegs), size, size, 3) RGB uint8.
     """
-    size = out_CTHWC.shape[2]
+    size = out_THWC.shape[1]
     height, width = frame_size(jpegs[0])
-    by = reduction(boxes[0], size)
-    parts = [
-        (slice(round(b.top / by), round((b.top + b.height) / by)), slice(round(b.left / by), round((b.left + b.width) / by)))
-        for b in boxes
-    ]
+    by = reduction(box, size)
+    part = (
+        slice(round(box.top / by), round((box.top + box.height) / by)),
+        slice(round(box.left / by), round((box.left + box.width) / by)),
+    )
     least = {"min_height": -(-height // by), "min_width": -(-width // by), "min_factor": by} if by > 1 else {}
     for t, jpeg in enumerate(jpegs):
         image_HWC = simplejpeg.decode_jpeg(jpeg, "RGB", **least)
-        for c, part in enumerate(parts):
-            cv2.resize(image_HWC[part], (size, size), dst=out_CTHWC[c, t])
+        cv2.resize(image_HWC[part], (size, size), dst=out_THWC[t])
     if flip:
-        rows = out_CTHWC.reshape(-1, size, 3)
+        rows = out_THWC.reshape(-1, size, 3)
         cv2.flip(rows, 1, dst=rows)
+
+
+def decode_views(jpegs: Sequence[Buffer], boxes: Sequence[Box], out_CTHWC: Bytes) -> None:
+    """Decode each JPEG once, crop and resize it once a box, into `out_CTHWC`: exactly, for evaluation.
+
+    Every pixel is decoded and resized as in the paper's test code (arXiv:2004.04968), by Pillow's bilinear filter, which
+    widens with the factor and so averages over all that a new pixel covers.
+
+    Args:
+        jpegs: the frames, all of one size.
+        boxes: the parts of the frame to take, one clip each.
+        out_CTHWC: where to write, (boxes, len(jpegs), size, size, 3) RGB uint8.
+    """
+    size = out_CTHWC.shape[2]
+    for t, jpeg in enumerate(jpegs):
+        image = Image.fromarray(simplejpeg.decode_jpeg(jpeg, "RGB"))
+        for c, box in enumerate(boxes):
+            edges = (box.left, box.top, box.left + box.width, box.top + box.height)
+            out_CTHWC[c, t] = image.resize((size, size), Image.Resampling.BILINEAR, edges)
 
 
 def reduction(box: Box, size: int) -> int:

@@ -11,6 +11,7 @@ from train.transforms import (
     Box,
     centre_crop,
     decode_clip,
+    decode_views,
     frame_size,
     jitter_colour,
     multi_scale_crop,
@@ -25,11 +26,11 @@ def row(frames: list[np.ndarray]) -> list[bytes]:
     return [simplejpeg.encode_jpeg(np.ascontiguousarray(f), quality=100, colorsubsampling="444") for f in frames]
 
 
-def decoded(frames: list[np.ndarray], size: int, boxes: list[Box], flip: bool = False) -> np.ndarray:
+def decoded(frames: list[np.ndarray], size: int, box: Box, flip: bool = False) -> np.ndarray:
     """What `decode_clip` writes into a buffer that is full of something else."""
-    clips_CTHWC = np.full((len(boxes), len(frames), size, size, 3), 77, np.uint8)
-    decode_clip(row(frames), boxes, flip, clips_CTHWC)
-    return clips_CTHWC
+    clip_THWC = np.full((len(frames), size, size, 3), 77, np.uint8)
+    decode_clip(row(frames), box, flip, clip_THWC)
+    return clip_THWC
 
 
 def gradient(height: int, width: int, offset: int) -> np.ndarray:
@@ -107,26 +108,40 @@ def test_a_frame_is_decoded_smaller_while_the_box_keeps_the_pixels_wanted(
 def test_the_result_is_close_to_a_resize_that_averages_every_pixel(height: int, width: int, box: Box) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (height // 24 + 1, width // 24 + 1, 3), np.uint8)
     image = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-    ours = decoded([image], 48, [box])[0, 0]
+    ours = decoded([image], 48, box)[0]
     crop = image[box.top : box.top + box.height, box.left : box.left + box.width]
     exact = cv2.resize(crop, (48, 48), interpolation=cv2.INTER_AREA)
     assert np.abs(ours.astype(int) - exact).mean() < 5
 
 
 def test_every_frame_comes_out_once_in_its_order() -> None:
-    clip_THWC = decoded([gradient(32, 32, 10 * i) for i in (7, 2, 11)], 32, [Box(0, 0, 32, 32)])[0]
+    clip_THWC = decoded([gradient(32, 32, 10 * i) for i in (7, 2, 11)], 32, Box(0, 0, 32, 32))
     assert clip_THWC.shape == (3, 32, 32, 3)
     assert np.abs(clip_THWC[..., 2].mean(axis=(1, 2)) - [70, 20, 110]).max() < 2
 
 
 def test_one_crop_and_one_flip_are_shared_by_all_frames_of_a_clip() -> None:
     frames = [gradient(60, 80, 0)] * 3
-    plain, corner = decoded(frames, 20, [Box(10, 40, 20, 20), Box(0, 0, 20, 20)])
-    (flipped,) = decoded(frames, 20, [Box(10, 40, 20, 20)], flip=True)
+    plain, flipped = (decoded(frames, 20, Box(10, 40, 20, 20), flip) for flip in (False, True))
     assert (plain == plain[0]).all()
     assert (flipped == plain[:, :, ::-1]).all()
     assert np.abs(plain[0].astype(int) - gradient(60, 80, 0)[10:30, 40:60]).max() <= 3
-    assert np.abs(corner[0].astype(int) - gradient(60, 80, 0)[:20, :20]).max() <= 3
+
+
+def test_views_are_the_boxes_of_each_frame_averaged_over_all_their_pixels() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (90, 160, 3), np.uint8)
+    frames = [noise, 255 - noise]
+    boxes = [Box(0, 0, 90, 90), Box(0, 70, 90, 90)]
+    views_CTHWC = np.full((2, 2, 30, 30, 3), 77, np.uint8)
+    decode_views(row(frames), boxes, views_CTHWC)
+    weights = np.maximum(1 - np.abs(np.arange(-2, 3)) / 3, 0)  # a triangle three pixels wide to each side
+    weights /= weights.sum()
+    for c, box in enumerate(boxes):
+        for t, frame in enumerate(frames):
+            square = frame[box.top : box.top + 90, box.left : box.left + 90].astype(float)
+            rows = sum(w * square[3 + i : 86 + i : 3] for i, w in enumerate(weights, start=-1))
+            exact = sum(w * rows[:, 3 + i : 86 + i : 3] for i, w in enumerate(weights, start=-1))
+            assert np.abs(views_CTHWC[c, t, 1:29, 1:29] - exact).mean() < 1.5
 
 
 def test_colours_change_by_their_formulas_for_all_frames_alike() -> None:
