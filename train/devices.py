@@ -23,10 +23,25 @@ def target() -> str:
     return wanted
 
 
+def ascend_devices() -> list[Path]:
+    """The NPUs that this host, or this container, has been given by the driver."""
+    return sorted(path for path in ASCEND_DRIVER.parent.glob("davinci*") if path.name.removeprefix("davinci").isdecimal())
+
+
 def use(device: str, seed: int) -> None:
-    """Compile whole graphs for `device`, and seed MindSpore's generators. Call before any network is made."""
+    """Compile whole graphs for `device`, and seed MindSpore's generators. Call before any network is made.
+
+    On Ascend a process that is alone takes the NPU of the environment variable DEVICE_ID, by default the first; msrun's
+    share them out by themselves. Raises InputError where DEVICE_ID is no number.
+    """
     ms.set_context(mode=ms.GRAPH_MODE)
-    ms.set_device(device)
+    number = os.environ.get("DEVICE_ID", "")
+    if device == "Ascend" and number and "MS_ROLE" not in os.environ:
+        if not number.isdecimal():
+            raise InputError(f"DEVICE_ID={number} is no NPU's number: they are counted from 0")
+        ms.set_device(device, int(number))
+    else:
+        ms.set_device(device)
     ms.set_seed(seed)
 
 

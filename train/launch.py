@@ -19,12 +19,9 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
@@ -33,69 +30,18 @@ if __name__ == "__main__":  # a script's own folder comes first on the path; the
 import psutil
 
 from preprocess.common import cli
-from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from train.run_folder import LAST, LOGS, RUNS
+from train.cluster import MARK, Cluster, marked, read_cluster
+from train.run_folder import LAST, LOGS, RUNS, check_new, to_resume
 
 TRAIN = Path(__file__).resolve().with_name("train.py")
-MARK = "CLIPFEED_LAUNCH"  # in the environment of all that this launch starts, so that nothing of it is left behind
 LOOK_S = 0.5
 SAVE_S = 120.0  # what rank 0 has for its step and its checkpoint when training is to stop
 KILL_S = 10.0
 LAST_LINES = 15
+ERROR = "error: "  # what a command's one line for a user's mistake begins with
+NOTES = ("[INFO] DISTRIBUTED(", "[WARNING] DISTRIBUTED(")
 FAILED = re.compile(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)")
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Which processes train together: `devices` on each of `hosts`."""
-
-    devices: int
-    hosts: int
-    host_rank: int
-    address: str
-    port: int
-    rank_table: str
-
-    @property
-    def ranks(self) -> int:
-        return self.devices * self.hosts
-
-
-def read_cluster(environment: Mapping[str, str]) -> Cluster:
-    """The cluster that the environment describes. Raises InputError, naming the variable, on what cannot be."""
-    devices = number(environment, "DEVICES", 1, least=1)
-    hosts = number(environment, "HOSTS", 1, least=1)
-    host_rank = number(environment, "HOST_RANK", 0, least=0)
-    if hosts > 1:
-        missing = [name for name in ("HOST_RANK", "MASTER_ADDR", "MASTER_PORT") if not environment.get(name)]
-        if missing:
-            raise InputError(f"HOSTS={hosts} needs {' and '.join(missing)} too: see train/README.md, many hosts")
-    if host_rank >= hosts:
-        raise InputError(f"HOST_RANK={host_rank} is not below HOSTS={hosts}: hosts are numbered from 0")
-    table = environment.get("RANK_TABLE_FILE", "")
-    if table and not Path(table).is_file():
-        raise InputError(f"RANK_TABLE_FILE={table} does not exist: msrun does without, unset it")
-    port = number(environment, "MASTER_PORT", 0, least=1) or free_port()
-    return Cluster(devices, hosts, host_rank, environment.get("MASTER_ADDR") or "127.0.0.1", port, table)
-
-
-def number(environment: Mapping[str, str], name: str, default: int, least: int) -> int:
-    """A variable as a whole number; `default` where it is unset or empty."""
-    text = environment.get(name, "")
-    if not text:
-        return default
-    if not text.isdecimal() or int(text) < least:
-        raise InputError(f"{name}={text} is no whole number from {least}")
-    return int(text)
-
-
-def free_port() -> int:
-    """A port of this host that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def msrun(cluster: Cluster, logs: Path, arguments: list[str]) -> list[str]:
@@ -130,7 +76,11 @@ class Launch:
         environment = os.environ | {MARK: self.mark, "PATH": path, "MS_LOCAL_WORKER_NUM": str(cluster.devices)}
         with (logs / "msrun.log").open("w", encoding="utf-8") as output:
             self.manager = subprocess.Popen(
-                msrun(cluster, logs, arguments), stdout=output, stderr=subprocess.STDOUT, env=environment
+                msrun(cluster, logs, arguments),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,  # Ctrl-C on a terminal is for us alone: at one msrun would kill the ranks
             )
 
     def wait(self) -> int:
@@ -147,25 +97,33 @@ class Launch:
             time.sleep(LOOK_S)
 
     def show(self) -> None:
-        """Print what is new in the log of this host's first rank."""
+        """Print what is new in the log of this host's first rank, but for errors, which `report` has, and MindSpore's notes
+        of how ranks find each other."""
         log = self.log(self.first_rank)
         if log.is_file():
             with log.open("rb") as stream:
                 stream.seek(self.shown)
                 text = stream.read()
             self.shown += len(text)
-            sys.stdout.write(text.decode(errors="replace"))
+            for line in text.decode(errors="replace").splitlines(keepends=True):
+                if not line.startswith((ERROR, *NOTES)):
+                    sys.stdout.write(line)
             sys.stdout.flush()
 
     def report(self, pid: int | None, code: int) -> int:
-        """Say which process failed, with the end of its log, and return its exit code as a shell would."""
+        """Say which process failed and why, and return its exit code as a shell would: a user's mistake is one line,
+        anything else the end of its log."""
         code = 128 - code if code < 0 else code
         rank = self.ranks.get(pid) if pid is not None else None
         log = self.logs / "msrun.log" if rank is None else self.log(rank)
-        who = "msrun" if rank is None else f"rank {rank}"
-        print(f"error: {who} ended with {code}, {log} ends with:", file=sys.stderr)
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-        print("\n".join(f"    {line}" for line in lines[-LAST_LINES:]), file=sys.stderr)
+        mistakes = [line for line in lines if line.startswith(ERROR)]
+        if code == cli.EXIT_INPUT_ERROR and mistakes:
+            print(mistakes[-1], file=sys.stderr)
+        else:
+            who = "msrun" if rank is None else f"rank {rank}"
+            print(f"{ERROR}{who} ended with {code}, {log} ends with:", file=sys.stderr)
+            print("\n".join(f"    {line}" for line in lines[-LAST_LINES:]), file=sys.stderr)
         return code
 
     def log(self, rank: int) -> Path:
@@ -174,13 +132,7 @@ class Launch:
 
     def processes(self) -> list[psutil.Process]:
         """All processes of this launch that are alive, msrun aside."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):  # ended meanwhile, or somebody else's
-                ours = process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE
-                if ours and process.pid != self.manager.pid:
-                    found.append(process)
-        return found
+        return [process for process, mark in marked() if mark == self.mark and process.pid != self.manager.pid]
 
     def training(self) -> dict[int, int]:
         """The process ids of this host's ranks that are alive, and which rank each is."""
@@ -233,7 +185,12 @@ def main(arguments: list[str]) -> int:
     if folder is None:
         folder = RUNS / time.strftime("%Y%m%d-%H%M%S")
         arguments = [*arguments, "--out", str(folder)]
-    launch = Launch(cluster, folder / LOGS, arguments)
+    if any(argument.partition("=")[0] == "--resume" for argument in arguments):
+        to_resume(folder)
+    else:
+        check_new(folder)  # before logs are written into it
+    logs = time.strftime("%Y%m%d-%H%M%S") + (f"-host{cluster.host_rank}" if cluster.hosts > 1 else "")
+    launch = Launch(cluster, (folder / LOGS / logs).resolve(), arguments)
     try:
         code = launch.wait()
     except (KeyboardInterrupt, SystemExit):
@@ -243,7 +200,7 @@ def main(arguments: list[str]) -> int:
     finally:
         launch.clean_up()
     if code and (folder / LAST).is_file():
-        say(f"to go on from the last checkpoint: the same command with --resume {folder} instead of its options")
+        say(f"to go on from the last checkpoint: sh scripts/train_8p.sh --resume {folder}")
     return code
 
 

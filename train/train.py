@@ -234,7 +234,8 @@ def follow(run: Run, network: nn.Cell, step: nn.Cell, progress: Progress, shown:
     try:
         trainer.train(run, network, step, progress)
     except Stopped as stopped:
-        say(f"stopped by {stopped} and saved; to go on: python train/train.py --resume {shown}")
+        command = "python train/train.py" if run.ranks == 1 else "sh scripts/train_8p.sh"
+        say(f"stopped by {stopped} and saved; to go on: {command} --resume {shown}")
         return 128 + stopped.number
     if run.rank == 0:
         draw_curves(run.folder)

@@ -1,0 +1,38 @@
+"""The benchmarks that no stage's tests run, on next to nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Run, make_video
+
+pytestmark = pytest.mark.slow
+
+
+def test_extraction_is_timed_against_ffmpeg(run: Run, tmp_path: Path) -> None:
+    make_video(tmp_path / "clips/a.avi")
+    options = ("--videos", tmp_path / "clips", "--short-sides", 48, "--pairs", 1, "--json", tmp_path / "bench.json")
+    run("scripts/bench_extract.py", *options)
+    rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert [row["layout"] for row in rows] == ["dir", "zip"]
+    assert min(row["ours_s"] for row in rows) > 0
+
+
+def test_packing_is_timed_against_tar(run: Run, frames: Path, tmp_path: Path) -> None:
+    run("scripts/bench_pack.py", "--frames", frames, "--pairs", 1, "--json", tmp_path / "bench.json")
+    assert json.loads((tmp_path / "bench.json").read_text())
+
+
+def test_seeds_become_a_table(run: Run, records: Path, tmp_path: Path) -> None:
+    text = (ROOT / "train/recipes/quick_cpu.yaml").read_text()
+    for old, new in (("epochs: 18", "epochs: 2"), ("batch_size: 16", "batch_size: 2"), ("size: 56", "size: 24")):
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "small.yaml").write_text(text)
+    options = ("--recipe", tmp_path / "small.yaml", "--records", records, "--out", tmp_path / "small.csv")
+    run("scripts/seeds.py", *options, "--seeds", 1, 2)
+    header, *rows = (tmp_path / "small.csv").read_text().splitlines()
+    assert header.startswith("recipe,dataset,split,seed,top1")
+    assert [row.split(",")[:4] for row in rows] == [["small", "ucf101", "1", "1"], ["small", "ucf101", "1", "2"]]

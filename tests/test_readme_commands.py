@@ -1,0 +1,95 @@
+"""Every command that a README shows: it is accepted as it stands, and some test runs it."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from preprocess.common import cli
+from preprocess.common.errors import InputError
+from scripts import readme_tables
+
+READMES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("README*.md"), *ROOT.glob("[a-z]*/README.md")])
+BLOCK = re.compile(r"^    ((?:[A-Z_]+=\S+ )*(?:python|sh|msrun) .+)$", re.MULTILINE)
+INLINE = re.compile(r"`((?:[A-Z_]+=\S+ )*(?:\.venv/bin/python|python|sh|msrun)\s[^`]+)`")
+SCRIPT = re.compile(r"\S+\.(?:py|sh)(?=\s|$)")
+NEEDS = ("# needs Ascend", "# needs the data set")
+RUNS_THE_TESTS = "scripts/test.sh"
+
+
+def commands(readme: str) -> list[str]:
+    """The commands of a README, those that it marks as needing something aside."""
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    return [command for command in BLOCK.findall(text) + inline(text) if not command.rstrip().endswith(NEEDS)]
+
+
+def inline(text: str) -> list[str]:
+    """The commands within its sentences."""
+    return [" ".join(command.split()) for command in INLINE.findall(text)]
+
+
+ALL = sorted({command for readme in READMES for command in commands(readme)})
+SCRIPTS = sorted({SCRIPT.search(command)[0] for command in ALL})
+TESTS = {path: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)}
+
+
+def test_there_are_commands_in_every_readme() -> None:
+    assert min(len(commands(readme)) for readme in READMES) > 2
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_test_runs_what_a_readme_shows(script: str) -> None:
+    assert (ROOT / script).is_file()
+    if script == RUNS_THE_TESTS:
+        return
+    name = Path(script)
+    runs = re.compile(rf"{re.escape(script)}|{name.stem}\.sh|from {name.parent.as_posix()} import .*\b{name.stem}\b")
+    assert [path for path, text in TESTS.items() if runs.search(text)], f"no test runs {script}"
+
+
+@pytest.mark.parametrize("command", [command for command in ALL if ".py" in command])
+def test_a_command_has_the_options_that_a_readme_gives_it(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # where recipes are
+    script = SCRIPT.search(command)[0]
+    module = importlib.import_module(script.removesuffix(".py").replace("/", "."))
+    arguments = shlex.split(command[command.index(script) + len(script) :], comments=True)
+    if "--resume" in arguments:  # reads the run that it names
+        with pytest.raises(InputError, match=r"has no config\.yaml"):
+            module.parse(arguments)
+    elif hasattr(module, "parse"):
+        module.parse(arguments)
+    else:
+        cli.parse(module.Options, arguments)
+
+
+def test_both_languages_show_the_same_commands_and_figures() -> None:
+    english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README_CN.md"))
+    assert BLOCK.findall(english) == BLOCK.findall(chinese)
+    assert set(inline(english)) == set(inline(chinese))
+    assert english.count("\n## ") == chinese.count("\n## ")
+    assert len(re.findall(r"^\|", english, re.MULTILINE)) == len(re.findall(r"^\|", chinese, re.MULTILINE))
+    assert set(re.findall(r"\d[\d,.]*\d", english)) == set(re.findall(r"\d[\d,.]*\d", chinese))
+
+
+def test_the_readmes_show_the_committed_results(tmp_path: Path) -> None:
+    assert readme_tables.main(readme_tables.Options(check=True)) == 0
+    changed = tmp_path / "README.md"
+    changed.write_text((ROOT / "README.md").read_text(encoding="utf-8").replace("| 92.7% |", "| 99.9% |"))
+    with pytest.raises(InputError, match="does not show what"):
+        readme_tables.main(readme_tables.Options((changed,), check=True))
+    readme_tables.main(readme_tables.Options((changed,)))
+    assert changed.read_text(encoding="utf-8") == (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_runs_of_ours_become_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "recipe,split,seed,top1,top5,mean_class_accuracy,videos,train_seconds,device,cores,machine,mindspore,date\n"
+        "quick_cpu,1,2,0.9942,1.0,0.9942,168,100,CPU,2,x86_64,2.10.0,2026-11-23\n"
+    )
+    row = "| `quick_cpu`, split 1 | 2 | 99.4% | 100.0% | 99.4% | 168 | 100 s | CPU, 2 cores, x86_64 | MindSpore 2.10.0 "
+    assert readme_tables.table([tmp_path / "a.csv"]).splitlines()[2] == f"{row}| 2026-11-23 |"

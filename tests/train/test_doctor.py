@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import shutil
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Run
+
+from mindrecord import manifest
+from train import doctor
+from train.cluster import Cluster
+from train.config import load_recipe
+from train.doctor import ERROR, OK, WARNING, Finding
+
+RECIPE = ROOT / "train/recipes/quick_cpu.yaml"
+ONE, EIGHT = Cluster(1, 1, 0, "127.0.0.1", 8118, ""), Cluster(8, 1, 0, "127.0.0.1", 8118, "")
+
+
+def test_a_machine_that_can_train_gets_a_line_for_each_thing(
+    records: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEVICE_TARGET", "CPU")
+    done = run("train/doctor.py", "--records", records, "--recipe", RECIPE, "--split", 2, code=2)
+    states = {line[9:20].strip(): line.split()[0] for line in done.stdout.splitlines()[:-1] if line[8:9] == " "}
+    for what in ("Python", "libraries", "device", "cores", "memory", "port", "records"):
+        assert states[what] == OK, done.stdout
+    assert states["batch"] == ERROR
+    said = "6 training videos in batches of 1 x 16: 1 steps an epoch: --batch-size 1 or less"
+    assert f"error    batch      {said}" in done.stdout
+    assert done.stdout.splitlines()[-1].endswith(" warnings")
+
+
+def test_damaged_records_are_an_error_that_names_the_file(records: Path, tmp_path: Path) -> None:
+    shutil.copytree(records, tmp_path / "r")
+    shard = tmp_path / "r" / manifest.load(records).shards[0].file
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    (tmp_path / "r/verified.json").unlink(missing_ok=True)
+    found = doctor.whole(tmp_path / "r")
+    assert found.state == ERROR
+    assert f"{shard} has other bytes than were written to it" in found.text
+
+
+@pytest.mark.parametrize(
+    ("installed", "states"),
+    [
+        ({"python": "3.11.2", "numpy": "1.26.4", "mindspore": "2.10.0"}, [OK, OK]),
+        ({"python": "3.13.0", "numpy": "1.26.4", "mindspore": "2.10.0"}, [ERROR, OK]),
+        ({"python": "3.12.1", "numpy": "2.1.0", "mindspore": "2.10.0"}, [OK, ERROR, WARNING]),
+        ({"python": "3.12.1", "numpy": "1.26.4"}, [OK, ERROR]),
+        ({"python": "3.12.1", "numpy": "1.26.4", "mindspore": "2.9.0"}, [OK, WARNING]),
+    ],
+)
+def test_the_libraries_are_compared_with_the_lock_file(installed: dict[str, str], states: list[str]) -> None:
+    locked = {"numpy": "1.26.4", "mindspore": "2.10.0"}
+    assert [finding.state for finding in doctor.libraries(installed, locked)] == states
+
+
+def test_every_library_of_requirements_in_is_locked() -> None:
+    locked = doctor.locked_versions()
+    assert locked["mindspore"] == "2.10.0"
+    assert {"numpy", "simplejpeg", "pyyaml", "pillow"} <= locked.keys()
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "says"),
+    [
+        (doctor.npus([Path("/dev/davinci0")], ONE), OK, "1 NPUs here, 1 wanted"),
+        (doctor.npus([Path("/dev/davinci0")], EIGHT), ERROR, "1 NPUs here, 8 wanted: set DEVICES"),
+        (doctor.shared_library("libnone.so"), ERROR, "libnone.so: cannot open shared object file"),
+        (doctor.cores(192, EIGHT, True), OK, "192 for 8 ranks on this host"),
+        (doctor.cores(16, EIGHT, True), WARNING, "may wait for data"),
+        (doctor.cores(16, EIGHT, False), OK, "16 for 8 ranks"),
+        (doctor.cores(4, EIGHT, False), ERROR, "set DEVICES to at most that"),
+        (doctor.disk(Path("work"), 10**9), WARNING, "1 GB free for work"),
+        (doctor.disk(Path("work"), 10**11), OK, "100 GB free for work"),
+    ],
+)
+def test_a_finding_says_what_is_there_and_what_to_do(found: Finding, state: str, says: str) -> None:
+    assert found.state == state
+    assert says in str(found)
+    assert bool(found.remedy) == (state != OK)
+
+
+def test_batches_that_wait_have_to_fit_the_memory() -> None:
+    recipe = load_recipe(RECIPE)  # 16 clips of 16 x 56 x 56
+    queued = 8 * 16 * 16 * 16 * 56 * 56 * 3
+    assert doctor.memory(recipe, EIGHT, queued).state == OK
+    assert doctor.memory(recipe, EIGHT, queued - 1).state == ERROR
+
+
+def test_a_batch_is_judged_by_the_steps_of_an_epoch(records: Path) -> None:
+    packed = replace(manifest.load(records), class_videos={"1": {"train": [70] * 51, "test": [30] * 51}})  # as HMDB51
+    recipe = replace(load_recipe(RECIPE), batch_size=128)
+    found = doctor.batch(packed, "1", recipe, EIGHT)
+    assert found.state == WARNING
+    assert "3570 training videos in batches of 8 x 128: 4 steps an epoch" in str(found)
+    assert "--batch-size 44" in found.remedy
+    assert doctor.batch(packed, "1", recipe, ONE).state == OK
+
+
+def test_a_port_that_is_taken_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = replace(ONE, port=server.getsockname()[1])
+        assert doctor.port(taken).state == ERROR
+        assert doctor.port(replace(taken, hosts=2, host_rank=1)).state == OK  # it is host 0's to listen
+    assert doctor.port(replace(ONE, address="no-such-host.invalid")).state == ERROR

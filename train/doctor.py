@@ -1,0 +1,304 @@
+"""Whether this machine can train: a line for each thing that has to be right, with the remedy where it is not.
+
+    python train/doctor.py
+    DEVICES=8 python train/doctor.py --records work/records --recipe train/recipes/hmdb51_r3d50.yaml
+
+Looks at the libraries, the device, processors, memory and disk, ports, processes left behind by launches that were killed,
+and, given them, at the records' files and at how the recipe's batch fits them. The environment says what is to be trained
+on, as for train/launch.py. Ends with 2 when a line is an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
+    sys.path[0] = str(ROOT)
+
+INSTALL = "pip install --require-hashes -r requirements.lock"
+try:
+    import psutil
+
+    from mindrecord import integrity, manifest
+    from mindrecord.manifest import Manifest
+    from preprocess.common import cli
+    from preprocess.common.cpus import available_cpus
+    from preprocess.common.errors import InputError
+    from train import config
+    from train.cluster import Cluster, left_behind, read_cluster
+    from train.config import Recipe
+    from train.run_folder import RUNS
+except ImportError as missing:
+    print(f"error: {missing}: {INSTALL}", file=sys.stderr)
+    sys.exit(2)
+
+OK, WARNING, ERROR = "ok", "warning", "error"
+REQUIREMENT = re.compile(r"([A-Za-z][\w.-]*)")
+PYTHONS = ("3.11", "3.12")
+ASCEND_LIBRARIES = ("libascendcl.so", "libhccl.so")
+SET_ENV = "install CANN 8.2 to 9.1 and source its set_env.sh (train/README.md, on Ascend)"
+TRY_S = 300.0
+TRY = """
+import sys
+import mindspore as ms
+from train import devices
+devices.use(devices.target(), 0)
+assert float((ms.ops.ones((2, 3), ms.float32) @ ms.ops.ones((3, 2), ms.float32)).sum()) == 12
+"""
+CORES_PER_NPU = 5
+QUEUED_BATCHES = 16  # MindData's prefetch_size: what a batch operation holds ready at most
+LEAST_DISK_GB = 5  # three checkpoints of the largest networks
+LEAST_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Options:
+    """Say whether this machine can train, and what to do where it cannot."""
+
+    records: Path | None = None
+    """A records folder to check, every byte of it once a pack."""
+    recipe: Path | None = None
+    """A recipe to check against it."""
+    split: str = "1"
+    """Whose training videos."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: how it is, of what, in words, and unless it is ok what to do."""
+
+    state: str
+    what: str
+    text: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.state:<8} {self.what:<10} {self.text}{f': {self.remedy}' if self.remedy else ''}"
+
+
+def main(options: Options) -> int:
+    cluster = read_cluster(os.environ)
+    states = []
+    for finding in examine(options, cluster):
+        print(finding, flush=True)
+        states.append(finding.state)
+    print(f"{states.count(ERROR)} errors, {states.count(WARNING)} warnings")
+    return cli.EXIT_INPUT_ERROR if ERROR in states else 0
+
+
+def examine(options: Options, cluster: Cluster) -> Iterator[Finding]:
+    """All findings, in turn."""
+    on_ascend = False
+    yield from libraries(installed_versions(), locked_versions())
+    try:
+        from train import devices
+
+        on_ascend = devices.target() == "Ascend"
+    except (ImportError, OSError) as error:  # a shared library that is not there
+        yield Finding(ERROR, "MindSpore", f"cannot be imported ({error})", INSTALL)
+    else:
+        if on_ascend:
+            yield npus(devices.ascend_devices(), cluster)
+            yield from map(shared_library, ASCEND_LIBRARIES)
+        yield device()
+    recipe = config.load_recipe(options.recipe) if options.recipe else None
+    yield cores(available_cpus(), cluster, on_ascend)
+    if recipe:
+        yield memory(recipe, cluster, psutil.virtual_memory().available)
+    yield disk(RUNS, shutil.disk_usage(nearest_folder(RUNS)).free)
+    yield port(cluster)
+    yield processes()
+    if options.records:
+        found = whole(options.records)
+        yield found
+        if recipe and found.state == OK:
+            yield batch(manifest.load(options.records), options.split, recipe, cluster)
+
+
+def installed_versions() -> dict[str, str]:
+    """Version by name of what is installed of requirements.in, "python" among them."""
+    found = {"python": platform.python_version()}
+    for name in locked_versions():
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def locked_versions() -> dict[str, str]:
+    """Version by name in requirements.lock of what requirements.in names."""
+    lines = (ROOT / "requirements.in").read_text(encoding="utf-8").splitlines()
+    wanted = {match[0].lower() for match in map(REQUIREMENT.match, lines) if match}
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked = dict(re.findall(r"^([\w.-]+)==([^\s\\]+)", lock, re.MULTILINE))
+    return {name: version for name, version in locked.items() if name.lower() in wanted}
+
+
+def libraries(installed: dict[str, str], locked: dict[str, str]) -> Iterator[Finding]:
+    """Whether what is installed is what the lock file says, known conflicts first."""
+    python = installed["python"]
+    if python.rpartition(".")[0] in PYTHONS:
+        yield Finding(OK, "Python", python)
+    else:
+        yield Finding(ERROR, "Python", f"{python} is not {' or '.join(PYTHONS)}, which MindSpore 2.10 needs", "install one")
+    if installed.get("numpy", "").startswith("2"):
+        yield Finding(ERROR, "numpy", f"{installed['numpy']}: MindSpore's reshape fails with numpy 2", INSTALL)
+    missing = [name for name in locked if name not in installed]
+    if missing:
+        yield Finding(ERROR, "libraries", f"{', '.join(missing)} not installed", INSTALL)
+    others = [
+        f"{name} {installed[name]}, not {locked[name]}"
+        for name in locked
+        if installed.get(name, "") not in ("", locked[name])
+    ]
+    if others:
+        yield Finding(WARNING, "libraries", f"other versions than those tested: {'; '.join(others)}", INSTALL)
+    if not missing and not others:
+        yield Finding(OK, "libraries", f"{len(locked)} as locked, MindSpore {installed.get('mindspore')} among them")
+
+
+def npus(found: list[Path], cluster: Cluster) -> Finding:
+    """Whether the host has the NPUs that are to train."""
+    text = f"{len(found)} NPUs here, {cluster.devices} wanted"
+    if len(found) >= cluster.devices:
+        return Finding(OK, "NPUs", text)
+    return Finding(ERROR, "NPUs", text, "set DEVICES to what is there; in a container, pass /dev/davinci* into it")
+
+
+def shared_library(name: str) -> Finding:
+    """Whether one of CANN's libraries can be loaded."""
+    try:
+        ctypes.CDLL(name)
+    except OSError as error:
+        return Finding(ERROR, "CANN", str(error), SET_ENV)
+    return Finding(OK, "CANN", name)
+
+
+def device() -> Finding:
+    """Whether MindSpore computes on the device: tried in a process of its own, for it may be ended by it."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", TRY],
+                cwd=folder,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                capture_output=True,
+                text=True,
+                timeout=TRY_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return Finding(
+                ERROR, "device", f"MindSpore has computed nothing in {TRY_S:g} s", "npu-smi info says who holds it"
+            )
+    target = os.environ.get("DEVICE_TARGET") or "the device found"
+    if done.returncode == 0:
+        return Finding(OK, "device", f"MindSpore computes on {target}")
+    said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith(("-", "["))]
+    return Finding(
+        ERROR, "device", f"MindSpore does not compute on {target} ({said[-1] if said else 'it was killed'})", SET_ENV
+    )
+
+
+def cores(available: int, cluster: Cluster, on_ascend: bool) -> Finding:
+    """Whether the processors suffice for the ranks of this host."""
+    text = f"{available} for {cluster.devices} ranks on this host"
+    if available < cluster.devices:
+        return Finding(ERROR, "cores", text, "set DEVICES to at most that, or give the job or container more")
+    if on_ascend and available < CORES_PER_NPU * cluster.devices:
+        remedy = f"the NPUs may wait for data, {CORES_PER_NPU} cores each are our target; train/profile.py measures it"
+        return Finding(WARNING, "cores", text, remedy)
+    return Finding(OK, "cores", text)
+
+
+def memory(recipe: Recipe, cluster: Cluster, available_bytes: int) -> Finding:
+    """Whether the batches that MindData holds ready fit the memory."""
+    clip = recipe.clip
+    queued = cluster.devices * QUEUED_BATCHES * recipe.batch_size * clip.frames * clip.size**2 * 3
+    text = f"{available_bytes / 1e9:.1f} GB free, batches that wait take up to {queued / 1e9:.1f} GB"
+    if queued > available_bytes:
+        return Finding(ERROR, "memory", text, "lower --batch-size or DEVICES")
+    return Finding(OK, "memory", text)
+
+
+def disk(folder: Path, free_bytes: int) -> Finding:
+    """Whether there is room for checkpoints."""
+    text = f"{free_bytes / 1e9:.0f} GB free for {folder}"
+    if free_bytes < LEAST_DISK_GB * 1e9:
+        return Finding(WARNING, "disk", f"{text}, the largest networks' checkpoints take {LEAST_DISK_GB}", "make room")
+    return Finding(OK, "disk", text)
+
+
+def nearest_folder(path: Path) -> Path:
+    """The folder itself, or the first above it that exists."""
+    path = path.resolve()
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def port(cluster: Cluster) -> Finding:
+    """Whether host 0 can listen where the ranks meet, and whether another host can find it."""
+    where = f"{cluster.address}:{cluster.port}"
+    try:
+        address = socket.getaddrinfo(cluster.address, cluster.port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        return Finding(ERROR, "port", f"{where} cannot be found ({error.strerror})", "give MASTER_ADDR host 0's address")
+    if cluster.host_rank:
+        return Finding(OK, "port", f"{where} is host 0's")
+    try:
+        with socket.socket(address[0], socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address[4])
+    except OSError as error:
+        return Finding(ERROR, "port", f"{where} cannot be listened on ({error.strerror})", "choose another MASTER_PORT")
+    return Finding(OK, "port", f"{where} is free")
+
+
+def processes() -> Finding:
+    """Whether ranks of a launch that was killed are still there."""
+    found = " ".join(str(process.pid) for process in left_behind())
+    if found:
+        return Finding(ERROR, "processes", "a launch that was killed left some behind, which hold devices", f"kill {found}")
+    return Finding(OK, "processes", "none left behind by a launch")
+
+
+def whole(records: Path) -> Finding:
+    """Whether a records folder has all its files as they were written. They are hashed once a pack."""
+    try:
+        integrity.check(records, manifest.load(records))
+    except InputError as error:
+        return Finding(ERROR, "records", *str(error).rsplit(": ", 1))
+    return Finding(OK, "records", f"{records} is whole")
+
+
+def batch(packed: Manifest, split: str, recipe: Recipe, cluster: Cluster) -> Finding:
+    """Whether an epoch has enough steps for a schedule to mean something."""
+    packed.split_index(split)
+    videos = sum(packed.class_videos[split]["train"])
+    size = cluster.ranks * recipe.batch_size
+    steps = -(-videos // size)
+    text = f"{videos} training videos in batches of {cluster.ranks} x {recipe.batch_size}: {steps} steps an epoch"
+    if videos < recipe.batch_size:
+        return Finding(ERROR, "batch", text, f"--batch-size {max(videos // 4, 1)} or less")
+    if steps < LEAST_STEPS:
+        fitting = max(videos // (cluster.ranks * LEAST_STEPS), 1)
+        return Finding(
+            WARNING, "batch", text, f"few updates, and a large share of padding; --batch-size {fitting} gives more"
+        )
+    return Finding(OK, "batch", text)
+
+
+if __name__ == "__main__":
+    cli.run(main, Options)
