@@ -22,7 +22,7 @@ from train.holdout import Candidate, group_of, held_out
 from train.models import build_model
 from train.sampling import windows
 from train.scoring import Scorer, score_videos
-from train.transforms import centre_crop, decode_clip, frame_size, three_crops
+from train.transforms import decode_clip, evaluated_squares, frame_size
 
 LABELS = {"held_out": "held-out accuracy", "test": "accuracy on the TEST LIST"}
 """What the accuracy that chooses is called, by the recipe's choose_best_on."""
@@ -94,8 +94,7 @@ def video_windows(
         index_WT = windows(video.frames, clip.frames, clip.stride)
         wanted, at = np.unique(index_WT, return_inverse=True)
         jpegs = read_frames(video, wanted)
-        size = frame_size(jpegs[0])
-        boxes = three_crops(*size) if clip.test_crops == 3 else [centre_crop(*size)]
+        boxes = evaluated_squares(*frame_size(jpegs[0]), clip.test_crops, clip.test_share)
         frames_CFHWC = np.empty((len(boxes), len(wanted), clip.size, clip.size, 3), np.uint8)
         decode_clip(jpegs, boxes, False, frames_CFHWC)
         return place, frames_CFHWC[:, at.reshape(index_WT.shape)].reshape(-1, clip.frames, clip.size, clip.size, 3)
