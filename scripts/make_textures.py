@@ -111,7 +111,7 @@ def smooth_noise(x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
     """Blotches about one unit in size."""
     directions, phases = rng.uniform(0, 2 * np.pi, (2, 24))
     waves = [np.cos(3 * (np.cos(d) * x + np.sin(d) * y) + p) for d, p in zip(directions, phases, strict=True)]
-    return np.clip(np.sum(waves, axis=0) / 6 + 0.5, 0, 1)
+    return np.asarray(np.sum(waves, axis=0) / 6 + 0.5).clip(0, 1)
 
 
 # class -> how much of the first colour there is at (x, y), in periods

@@ -119,6 +119,15 @@ def test_order_labels_and_weights_depend_on_the_seed_alone_and_are_those_of_clip
     assert labels(list(clips.create_dict_iterator(num_epochs=1, output_numpy=True))) == labels(whole)[:4]
 
 
+def test_the_same_seed_start_and_number_of_threads_give_the_same_bytes(textures: tuple[Path, str]) -> None:
+    def seen(**options: Any) -> str:
+        return digest(epoch(textures[0], 2, autoaugment="imagenet", **options))
+
+    for workers in (1, 2):
+        assert seen(workers=workers) == seen(workers=workers)
+    assert digest(epoch(textures[0], 1, first_epoch=1)) == digest(epoch(textures[0], 1, first_epoch=1))
+
+
 def test_ranks_share_an_epoch(textures: tuple[Path, str]) -> None:
     parts = [epoch(textures[0], rank=rank, ranks=3) for rank in range(3)]
     assert sum(float(batch["weight"].sum()) for part in parts for batch in part) == 10 * TRAIN - 1
