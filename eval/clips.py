@@ -53,13 +53,13 @@ def windows_of(jpegs: Iterable[bytes], clip: ClipConfig) -> Iterator[NDArray[np.
         (index_T,) = windows(len(stretch), clip.frames, clip.stride)
         wanted, place = np.unique(index_T, return_inverse=True)
         frames_CFHWC = np.empty((1, len(wanted), clip.size, clip.size, 3), np.uint8)
-        decode_views([stretch[i] for i in wanted], [square(stretch[0])], frames_CFHWC)
+        decode_views([stretch[i] for i in wanted], [square(stretch[0], clip)], frames_CFHWC)
         yield frames_CFHWC[0, place]
 
 
-def square(frame: bytes) -> Box:
+def square(frame: bytes, clip: ClipConfig) -> Box:
     """The centre square of a frame, which the network sees."""
-    return centre_crop(*frame_size(frame))
+    return centre_crop(*frame_size(frame), clip.test_share)
 
 
 def pixels(frame: bytes) -> NDArray[np.uint8]:

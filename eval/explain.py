@@ -143,7 +143,7 @@ def drawn(path: Path, heat_WTHW: NDArray[np.float32], clip: ClipConfig, text: st
     """The video's frames with the heat on the square that the network sees; a stride leaves each map for so many frames."""
     heat = heat_WTHW.reshape(-1, *heat_WTHW.shape[2:])
     for i, frame in enumerate(clips.jpegs_of(path)):
-        box, frame_HWC = clips.square(frame), clips.pixels(frame).copy()
+        box, frame_HWC = clips.square(frame, clip), clips.pixels(frame).copy()
         part = frame_HWC[box.top : box.top + box.height, box.left : box.left + box.width]
         map_HW1 = cv2.resize(heat[i // clip.stride], (box.width, box.height))[:, :, None]
         hot = cv2.applyColorMap((map_HW1 * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]

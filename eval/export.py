@@ -174,7 +174,7 @@ def description(meta: Meta, options: Options, difference: float, clips: int) -> 
             "mean": list(clip.mean),
             "std": list(clip.std),
             "stride": clip.stride,
-            "frame": "short side scaled to the size, centre cut",
+            "frame": f"short side scaled to {clip.test_short_side or clip.size}, centre cut",
         },
         "output": {"layout": "logits_NK", "shape": [options.batch_size, len(meta.class_names)]},
         "class_names": list(meta.class_names),

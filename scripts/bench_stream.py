@@ -1,6 +1,9 @@
 """Time our stream of training clips against the way of the published MindSpore code, in turn, and print the ratios.
 
     python scripts/bench_stream.py --frames work/frames --records work/records
+    python scripts/bench_stream.py --kind image --records work/imagenet
+
+With --kind image, see scripts/bench_images.py. The rest is about clips.
 
 The published way opens 16 JPEG files a clip with PIL in a generator, and takes frame by frame through MindSpore's vision
 operations in the `per_batch_map` of a batch. Ours is what training uses, random crop and flip included, which the published
@@ -14,17 +17,15 @@ The share of the time that one worker of ours holds the GIL is seen by a thread 
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -42,6 +43,8 @@ from preprocess.catalog import TRAIN
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
 from preprocess.frame_store import FRAME_NAME
+from scripts import bench_images
+from scripts.measuring import Figures, alone, cpu_seconds, timed
 from train import stream
 from train.config import load_recipe
 from train.sampling import dense_clip
@@ -50,13 +53,14 @@ RECIPE = Path(__file__).resolve().parents[1] / "train/recipes/ucf101_r3d50.yaml"
 BATCH = 16
 PROBE_S = 0.002
 THREE_QUARTERS = 0.75
-Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Options:
     """Time our stream of training clips against the way of the published MindSpore code, in turn."""
 
+    kind: Literal["clip", "image"] = "clip"
+    """What the records hold; images are timed against the same work through PIL, without and with AutoAugment."""
     frames: Path = Path("work/frames")
     """A frames folder, a file a frame."""
     records: Path = Path("work/records")
@@ -74,6 +78,20 @@ class Options:
 
 
 def main(options: Options) -> int:
+    if options.kind == "image":
+        result = bench_images.compare(options.records, options.split, options.workers, options.epochs, options.repeats)
+    else:
+        result = compare_clips(options)
+    result = {name: round(value, 4) if isinstance(value, float) else value for name, value in result.items()}
+    for name, value in result.items():
+        print(f"{name:40} {value}")
+    if options.json:
+        files.write_json(options.json, result)
+    return 0
+
+
+def compare_clips(options: Options) -> dict[str, Any]:
+    """Our stream, the published way and mere decoding, in turn; medians."""
     sides: dict[str, Callable[[], Figures]] = {
         "published_threads": lambda: alone(published, options, False),
         "published_processes": lambda: alone(published, options, True),
@@ -89,7 +107,7 @@ def main(options: Options) -> int:
     cpu_ms = {name: median(figures["cpu_ms"] for figures in found) for name, found in runs.items()}
     theirs, best = (max(f"{side}_threads", f"{side}_processes", key=lambda n: rate[n]) for side in ("published", "ours"))
     packed = manifest.load(options.records)
-    result: dict[str, Any] = {
+    return {
         "published_clips_per_s": rate[theirs],
         "ours_clips_per_s": rate[best],
         "decode_clips_per_s": rate["decode"],
@@ -108,34 +126,6 @@ def main(options: Options) -> int:
         "bytes_sent_per_clip": 3 * load_recipe(RECIPE).clip.frames * load_recipe(RECIPE).clip.size ** 2,
         "workers": options.workers,
         "repeats": options.repeats,
-    }
-    result = {name: round(value, 4) if isinstance(value, float) else value for name, value in result.items()}
-    for name, value in result.items():
-        print(f"{name:32} {value}")
-    if options.json:
-        files.write_json(options.json, result)
-    return 0
-
-
-def alone(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a fresh process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
-
-
-def timed(batches: ds.Dataset, epochs: int) -> Figures:
-    """Clips a second, CPU-milliseconds and bytes read a clip, over `epochs` after a first one."""
-    iterator = batches.create_tuple_iterator(num_epochs=epochs + 1, output_numpy=True, do_copy=False)
-    for _ in iterator:
-        pass
-    cpu_s, read, began, clips = cpu_seconds(), bytes_read(), time.perf_counter(), 0
-    for _ in range(epochs):
-        clips += sum(len(batch[0]) for batch in iterator)
-    seconds = time.perf_counter() - began
-    return {
-        "clips_per_s": clips / seconds,
-        "cpu_ms": (cpu_seconds() - cpu_s) / clips * 1e3,
-        "bytes_read": (bytes_read() - read) / clips,
     }
 
 
@@ -276,28 +266,6 @@ def lateness(stop: threading.Event) -> list[tuple[float, float]]:
         time.sleep(PROBE_S)
         now = time.monotonic()
         found.append((now, now - began - PROBE_S))
-    return found
-
-
-def cpu_seconds() -> float:
-    """CPU time of this process, its threads and its living children."""
-    fields = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in family()]
-    return sum(int(f[11]) + int(f[12]) for f in fields) / os.sysconf("SC_CLK_TCK")
-
-
-def bytes_read() -> int:
-    """Bytes that this process and its living children have read, from disk or cache."""
-    return sum(int(Path(f"/proc/{pid}/io").read_text().split()[1]) for pid in family())
-
-
-def family() -> list[str]:
-    """The process ids of this process and its children."""
-    found = [str(os.getpid())]
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            found += (task / "children").read_text().split()
-        except FileNotFoundError:  # the thread has just ended
-            continue
     return found
 
 

@@ -18,6 +18,8 @@ CURVES = ("steps", "linear", "poly", "cosine", "cosine_glore")
 PRECISIONS = ("O0", "O2", "O3", "auto")
 FROZEN_BN = ("eval", "train")
 CROPS = ("resized", "multiscale", "centre")
+AUTOAUGMENT = ("none", "imagenet", "as_published")
+IMAGE_MODELS = ("glore_resnet",)
 CHOOSE_ON = ("held_out", "test")
 
 
@@ -52,11 +54,16 @@ class ModelConfig:
         """What was set, for `train.models.build_model`."""
         return {name: value for name, value in asdict(self).items() if name != "name" and value is not None}
 
+    @property
+    def for_images(self) -> bool:
+        """Whether the network takes images, which are clips of one frame."""
+        return self.name in IMAGE_MODELS
+
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """What a clip is, and how it is cut from a video. Evaluation takes frames, stride, size, mean, std and
-    test_crops from here."""
+    """What a clip is, and how it is cut from a video. Evaluation takes frames, stride, size, mean, std, test_crops and
+    test_short_side from here."""
 
     frames: int
     """Frames in a clip, T."""
@@ -84,6 +91,16 @@ class ClipConfig:
     """Brightness, contrast and saturation are multiplied by a factor drawn from 1 - jitter to 1 + jitter, once a clip."""
     test_crops: int = 1
     """Squares that evaluation takes of a frame: 1, the centre, or 3, along the longer side."""
+    test_short_side: int = 0
+    """Evaluation scales a frame's short side to so many pixels and cuts its squares of `size` out of that; 0 is `size`."""
+    autoaugment: str = "none"
+    """Images only: none, imagenet (the policy of arXiv:1805.09501 for ImageNet) or as_published (what the MindSpore model
+    zoo's code for GloRe makes of it)."""
+
+    @property
+    def test_share(self) -> float:
+        """The side of evaluation's squares, as a share of the frame's short side."""
+        return self.size / self.test_short_side if self.test_short_side else 1.0
 
 
 @dataclass(frozen=True)
@@ -178,6 +195,10 @@ class Recipe:
     """Epochs between two validations, which score every window of the videos; the last epoch always has one."""
     save_every_minutes: float = 10.0
     """Time between two saves of last.ckpt within an epoch; 0 saves after every step."""
+    keep_every_epochs: int = 0
+    """Epochs from one checkpoint of the network that is kept, epoch_<number>.ckpt, to the next; 0 keeps none."""
+    keep_most: int = 5
+    """How many of them are kept, the newest."""
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -250,6 +271,14 @@ def check(recipe: Recipe) -> None:
         f"clip.crop is one of {', '.join(CROPS)}": clip.crop in CROPS,
         "clip.jitter is three numbers, at least 0 and at most 1": 0 <= min(clip.jitter) <= max(clip.jitter) <= 1,
         "clip.test_crops is 1 or 3": clip.test_crops in (1, 3),
+        "clip.test_short_side is 0 or at least clip.size": clip.test_short_side == 0 or clip.test_short_side >= clip.size,
+        f"clip.autoaugment is one of {', '.join(AUTOAUGMENT)}": clip.autoaugment in AUTOAUGMENT,
+        f"clip.autoaugment is none for {recipe.model.name}, it is for images": recipe.model.for_images
+        or clip.autoaugment == "none",
+        f"clip.frames and clip.stride are 1 for {recipe.model.name}, it takes images": not recipe.model.for_images
+        or clip.frames == clip.stride == 1,
+        f"clip.crop is resized and clip.jitter 0 for {recipe.model.name}, it takes images": not recipe.model.for_images
+        or (clip.crop == "resized" and not any(clip.jitter)),
         "label_smoothing is at least 0 and below 1": 0 <= recipe.label_smoothing < 1,
         "schedule.learning_rate is above 0": schedule.learning_rate > 0,
         "schedule.warmup_epochs is at least 0 and below epochs": 0 <= schedule.warmup_epochs < recipe.epochs,
@@ -263,6 +292,7 @@ def check(recipe: Recipe) -> None:
         "val_fraction is 0 where choose_best_on is test": recipe.choose_best_on != "test" or recipe.val_fraction == 0,
         "validate_every is 1 or more": recipe.validate_every >= 1,
         "save_every_minutes is 0 or more": recipe.save_every_minutes >= 0,
+        "keep_every_epochs is 0 or more, keep_most 1 or more": recipe.keep_every_epochs >= 0 and recipe.keep_most >= 1,
         f"schedule.curve is one of {', '.join(CURVES)}": schedule.curve in CURVES,
         f"optimizer.name is one of {', '.join(OPTIMIZERS)}": recipe.optimizer.name in OPTIMIZERS,
         "optimizer.momentum is above 0 for optimizer.nesterov": recipe.optimizer.momentum > 0

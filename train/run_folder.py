@@ -22,6 +22,7 @@ PROVENANCE = "provenance.json"
 METRICS = "metrics.jsonl"
 LAST = "last.ckpt"
 BEST = "best.ckpt"
+KEPT = "epoch_{:04d}.ckpt"
 LOGS = "logs"
 RUNS = Path("work/runs")
 
@@ -41,6 +42,12 @@ def to_resume(named: Path) -> Path:
         if not (folder / name).is_file():
             raise InputError(f"--resume {named}: {folder} has no {name}: name the folder of a run that train/train.py began")
     return folder
+
+
+def remove_older(folder: Path, most: int) -> None:
+    """Of the checkpoints that are kept by epoch, remove all but the newest `most`."""
+    for path in sorted(folder.glob("epoch_[0-9]*.ckpt"))[:-most]:
+        path.unlink()
 
 
 def check_tensorboard() -> None:

@@ -25,8 +25,8 @@ STEPS_TO_DOUBLE = 2000
 
 
 def new_step(network: nn.Cell, recipe: Recipe, steps_per_epoch: int, ranks: int = 1) -> nn.Cell:
-    """The recipe's training step of `network`: uint8 clip_NTHWC, int32 label_N, float32 weight_N -> the mean loss of this
-    rank's clips, by weight; and the weights are updated.
+    """The recipe's training step of `network`: uint8 clip_NTHWC (or image_NHWC), int32 label_N, float32 weight_N -> the mean
+    loss of this rank's clips, by weight; and the weights are updated.
 
     All that a run carries from step to step is among the cell's parameters. Changes `network`: stages are frozen, batch
     norms synchronised and precisions set as the recipe says.
@@ -80,8 +80,8 @@ def mixup_shares(alpha: float, seed: int, steps: int) -> NDArray[np.float32]:
 
 
 class WeightedLoss(nn.Cell):
-    """uint8 clip_NTHWC, label_N, weight_N, share -> the weighted sum of the clips' softmax cross-entropy, with label
-    smoothing (arXiv:1512.00567, section 7).
+    """uint8 clip_NTHWC or image_NHWC, label_N, weight_N, share -> the weighted sum of the clips' softmax cross-entropy, with
+    label smoothing (arXiv:1512.00567, section 7).
 
     With mixup (arXiv:1710.09412, eq. 1) each clip is `share` itself and for the rest the clip before it in the batch, in
     pixels and in loss. A clip whose neighbour is padding stays as it is.
@@ -97,6 +97,8 @@ class WeightedLoss(nn.Cell):
         self.totals = ms.Parameter(ops.zeros(3, ms.float32), name=TOTALS, requires_grad=False)
 
     def construct(self, clip_NTHWC: Tensor, label_N: Tensor, weight_N: Tensor, share: Tensor) -> Tensor:
+        if clip_NTHWC.ndim == 4:  # image_NHWC
+            clip_NTHWC = clip_NTHWC.expand_dims(1)
         if not self.mixup:
             logits_NK = self.logits(clip_NTHWC)
             return self.counted(logits_NK, self.loss(logits_NK, label_N), label_N, weight_N)

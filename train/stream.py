@@ -26,11 +26,11 @@ from train.transforms import (
     centre_crop,
     decode_clip,
     decode_views,
+    evaluated_squares,
     frame_size,
     jitter_colour,
     multi_scale_crop,
     random_resized_crop,
-    three_crops,
 )
 
 FIRST_BATCH_S = 60.0
@@ -120,6 +120,19 @@ def videos_of_split(records: Path, manifest: Manifest, split: str, flag: int, wi
     return [video for video in found if name_of(video) not in without]
 
 
+def training_videos(
+    records: Path, manifest: Manifest, split: str, batch_size: int, held_out: Collection[str]
+) -> list[Video]:
+    """The training videos of `split` but those held out. Raises InputError when they are fewer than a batch."""
+    videos = videos_of_split(records, manifest, split, TRAIN, held_out)
+    if len(videos) < batch_size:
+        raise InputError(
+            f"split {split} of {records} has {len(videos)} training videos, a batch is {batch_size}: "
+            "choose a smaller --batch-size"
+        )
+    return videos
+
+
 def name_of(video: Video) -> str:
     """`Class/video_id`."""
     return f"{video.class_name}/{video.video_id}"
@@ -158,12 +171,7 @@ def training_batches(
     Raises:
         InputError: there is no such split, or it has fewer training videos than a batch.
     """
-    videos = videos_of_split(records, manifest, split, TRAIN, held_out)
-    if len(videos) < batch_size:
-        raise InputError(
-            f"split {split} of {records} has {len(videos)} training videos, a batch is {batch_size}: "
-            "choose a smaller --batch-size"
-        )
+    videos = training_videos(records, manifest, split, batch_size, held_out)
 
     def load(
         places: NDArray[np.int64],
@@ -267,8 +275,7 @@ def decode_windows(part: VideoPart, clip: ClipConfig, views: Views) -> NDArray[n
     square, window = np.divmod(np.arange(part.first, part.end), len(index_WT))
     wanted, place = np.unique(index_WT[window], return_inverse=True)
     jpegs = read_frames(part.video, wanted)
-    size = frame_size(jpegs[0])
-    boxes = three_crops(*size) if views.crops == 3 else [centre_crop(*size)]
+    boxes = evaluated_squares(*frame_size(jpegs[0]), views.crops, clip.test_share)
     frames_CFHWC = np.empty((len(boxes), len(jpegs), clip.size, clip.size, 3), np.uint8)
     decode_views(jpegs, boxes, frames_CFHWC)
     if views.flip:

@@ -11,8 +11,9 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,7 +34,7 @@ from preprocess.common import cli, files
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from train import checkpoint, config, devices, run_folder, stream, trainer
+from train import checkpoint, config, devices, images, run_folder, stream, trainer
 from train.checkpoint import Meta, Progress
 from train.config import Recipe
 from train.curves import draw_curves
@@ -132,10 +133,15 @@ def plan(options: Options, packed: Manifest, folder: Path, rank: int, ranks: int
     names = held_out_videos(records, packed, split, recipe)
     workers = max(available_cpus() // devices.local_ranks(), 1)
     processes = options.loader == "processes"
+    if processes and recipe.model.for_images:
+        raise InputError("--loader processes is for clips; images are decoded by MindData's own threads: leave it out")
     watchdog = stream.Watchdog(recipe.batch_size, counts=not processes)
+    new_stream: Callable[..., ds.Dataset] = (
+        images.image_batches if recipe.model.for_images else partial(stream.training_batches, processes=processes)
+    )
 
     def batches(epoch: int, step: int) -> ds.Dataset:
-        return stream.training_batches(
+        return new_stream(
             records,
             packed,
             split,
@@ -148,7 +154,6 @@ def plan(options: Options, packed: Manifest, folder: Path, rank: int, ranks: int
             first_step=step,
             held_out=names,
             workers=workers,
-            processes=processes,
             watchdog=watchdog,
         )
 

@@ -22,7 +22,7 @@ from train import checkpoint, devices
 from train.checkpoint import Meta, Progress
 from train.config import Recipe
 from train.models import build_model
-from train.run_folder import BEST, LAST, MetricsLog
+from train.run_folder import BEST, KEPT, LAST, MetricsLog, remove_older
 from train.schedule import learning_rates
 from train.step import averaged, totals
 from train.stopping import Stopped, StopSignal
@@ -150,12 +150,16 @@ class Loop(ms.Callback):
         """Write last.ckpt, to go on from here. Raises InputError when the weights are not finite or the disk is full."""
         if self.run.rank:
             return
-        for parameter in self.network.get_parameters():
-            if not np.isfinite(parameter.asnumpy()).all():
-                raise self.not_finite(f"{parameter.name} is not finite")
+        self.check_finite()
         meta = replace(self.run.meta, epoch=self.progress.epoch + self.progress.step // self.run.steps_per_epoch)
         self.write(LAST, meta, self.step)
         self.last_saved = time.monotonic()
+
+    def check_finite(self) -> None:
+        """Raise InputError when the weights are not finite."""
+        for parameter in self.network.get_parameters():
+            if not np.isfinite(parameter.asnumpy()).all():
+                raise self.not_finite(f"{parameter.name} is not finite")
 
     def write(self, name: str, meta: Meta, step: nn.Cell | None = None) -> None:
         """Write a checkpoint; with `step`, one to go on from. Raises InputError when there is no room."""
@@ -212,6 +216,11 @@ class Loop(ms.Callback):
         if better:
             chosen_on, best = self.run.recipe.choose_best_on, self.progress.best_accuracy
             self.write(BEST, replace(self.run.meta, epoch=epoch, chosen_on=chosen_on, accuracy=best))
+        recipe = self.run.recipe
+        if recipe.keep_every_epochs and epoch % recipe.keep_every_epochs == 0:
+            self.check_finite()
+            self.write(KEPT.format(epoch), replace(self.run.meta, epoch=epoch))
+            remove_older(self.run.folder, recipe.keep_most)
         if self.log:
             self.log.write(line)
         say(said)

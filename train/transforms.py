@@ -64,19 +64,27 @@ def multi_scale_crop(height: int, width: int, rng: np.random.Generator) -> Box:
     return Box(*corners[int(rng.integers(len(corners)))], box_height, box_width)
 
 
-def centre_crop(height: int, width: int) -> Box:
-    """The largest centred square: what scaling the short side to the crop's size and cutting the centre leaves."""
-    side = min(height, width)
+def centre_crop(height: int, width: int, share: float = 1.0) -> Box:
+    """The centred square whose side is `share` of the short side. 1 is what scaling the short side to the crop's size and
+    cutting the centre leaves, 224/256 what scaling it to 256 and cutting 224 out does."""
+    side = max(round(min(height, width) * share), 1)
     return Box((height - side) // 2, (width - side) // 2, side, side)
 
 
-def three_crops(height: int, width: int) -> list[Box]:
-    """The largest squares at the two ends of the longer side and in its middle: together they see the whole frame.
+def three_crops(height: int, width: int, share: float = 1.0) -> list[Box]:
+    """Squares at the two ends of the longer side and in its middle, with a side that is `share` of the short side. The
+    largest, of share 1, together see the whole frame.
 
     The test-time views of non-local networks (arXiv:1711.07971, section 5).
     """
-    side = min(height, width)
-    return [Box(round((height - side) * at), round((width - side) * at), side, side) for at in (0, 0.5, 1)]
+    side = max(round(min(height, width) * share), 1)
+    places = [(at, 0.5) if height > width else (0.5, at) for at in (0, 0.5, 1)]
+    return [Box(round((height - side) * y), round((width - side) * x), side, side) for y, x in places]
+
+
+def evaluated_squares(height: int, width: int, crops: int, share: float) -> list[Box]:
+    """The parts of a frame that evaluation takes: the centre, or with 3 `crops` those along the longer side."""
+    return three_crops(height, width, share) if crops == 3 else [centre_crop(height, width, share)]
 
 
 def decode_clip(jpegs: Sequence[Buffer], box: Box, flip: bool, out_THWC: Bytes) -> None:

@@ -102,7 +102,8 @@ def protocol(clip: ClipConfig, views: Views) -> str:
         number = f"windows of {clip.frames} frames{apart}, without overlap, the last looped"
     crops = "three crops along the longer side" if views.crops == 3 else "centre crop"
     mirrored = ", each mirrored too" if views.flip else ""
-    return f"{number}; {crops} at {clip.size}{mirrored}; softmax averaged over a video's windows"
+    scaled = f" of a short side of {clip.test_short_side}" if clip.test_short_side else ""
+    return f"{number}; {crops} at {clip.size}{scaled}{mirrored}; softmax averaged over a video's windows"
 
 
 def predictions(evaluation: Evaluation) -> dict[str, Any]:

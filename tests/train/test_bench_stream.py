@@ -30,6 +30,32 @@ def test_a_plan_without_measurements_says_how_to_get_them(run: Run, tmp_path: Pa
     assert "write it with scripts/bench_stream.py --json" in error_line(done)
 
 
+def test_the_host_is_planned_for_images_at_both_rates(run: Run, tmp_path: Path) -> None:
+    measured = {"kind": "image", "ours_cpu_ms_per_image": 2.0, "ours_cpu_ms_per_image_autoaugment": 3.0}
+    measured |= {"bytes_read_per_image": 110_000, "bytes_sent_per_image": 150_528}
+    (tmp_path / "bench.json").write_text(json.dumps(measured))
+    said = run("scripts/plan_host.py", "--measured", tmp_path / "bench.json").stdout
+    assert "3886 images/s over 8 NPUs" in said
+    assert "cores      7.8 without AutoAugment, 11.7 with it" in said
+    assert "17356 images/s over 8 NPUs" in said
+    assert "cores      34.7 without AutoAugment, 52.1 with it" in said
+    assert "disk read  1.91 GB/s" in said
+
+
+@pytest.mark.slow  # four processes that import MindSpore
+def test_the_bench_compares_images_with_pil(run: Run, tmp_path: Path) -> None:
+    images, records, json_path = tmp_path / "images", tmp_path / "records", tmp_path / "bench.json"
+    run("scripts/make_textures.py", "--out", images, "--train", 8, "--val", 1)
+    run("mindrecord/build.py", "--dataset", "imagenet", "--root", images, "--out", records)
+    options = ("--kind", "image", "--records", records, "--json", json_path, "--repeats", 1, "--epochs", 1)
+    run("scripts/bench_stream.py", *options)
+    found = json.loads(json_path.read_text())
+    for suffix in ("", "_autoaugment"):
+        rates = [found[f"{side}_images_per_s_a_core{suffix}"] for side in ("ours", "pil")]
+        assert found[f"ours_over_pil{suffix}"] == pytest.approx(rates[0] / rates[1], rel=0.01)
+    run("scripts/plan_host.py", "--measured", json_path)
+
+
 @pytest.mark.slow  # nine processes that import MindSpore
 def test_the_bench_prints_and_writes_its_figures(run: Run, frames: Path, records: Path, tmp_path: Path) -> None:
     run(

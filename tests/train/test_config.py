@@ -85,6 +85,8 @@ def test_a_recipe_that_is_not_there_or_no_yaml_is_refused(tmp_path: Path) -> Non
         (None, "choose_best_on", "luck", "choose_best_on is one of held_out, test"),
         (None, "validate_every", 0, "validate_every"),
         (None, "save_every_minutes", -1.0, "save_every_minutes"),
+        (None, "keep_every_epochs", -1, "keep_every_epochs"),
+        (None, "keep_most", 0, "keep_most"),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(section: str | None, field: str, value: object, says: str) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -43,3 +45,23 @@ def test_cosine_follows_its_formula_between_warm_up_and_end() -> None:
 )
 def test_a_curve_gives_the_rates_of_an_independent_table(schedule: ScheduleConfig, expected: list[float]) -> None:
     assert learning_rates(schedule, epochs=4, steps_per_epoch=1) == pytest.approx(expected, abs=2e-6)
+
+
+@pytest.mark.parametrize("warmup_epochs", [0, 5])
+@pytest.mark.parametrize("curve", ["linear", "poly", "cosine_glore", "steps"])
+def test_the_four_curves_equal_their_formulas_at_every_step_of_imagenet(curve: str, warmup_epochs: int) -> None:
+    """120 epochs of 1251 steps, a step at a time, with the milestones at 30, 60 and 80 %."""
+    epochs, steps = 120, 1251
+    total, w, least, most = epochs * steps, warmup_epochs * steps, 0.01, 0.8
+    schedule = ScheduleConfig(curve, most, warmup_epochs, (36, 72, 96), start_rate=least, end_rate=0.001)
+    formulas = {
+        "linear": lambda i: most - (most - 0.001) * (i - w) / (total - w),
+        "poly": lambda i: most * (1 - (i - w) / (total - w)) ** 2,
+        "cosine_glore": lambda i: (
+            most * ((total - i) / (total - w) * (1 + math.cos(2 * math.pi * 0.47 * i / (total - w))) / 2 + 1e-5)
+        ),
+        "steps": lambda i: most * 0.1 ** ((i >= 0.3 * total) + (i >= 0.6 * total) + (i >= 0.8 * total)),
+    }
+    ahead = 1 if curve == "cosine_glore" else 0
+    expected = [least + (most - least) * (i + ahead) / w if i < w else formulas[curve](i) for i in range(total)]
+    np.testing.assert_allclose(learning_rates(schedule, epochs, steps), expected, rtol=1e-6, atol=1e-9)

@@ -104,6 +104,13 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k not in ("seconds", "clips_per_s", "data_wait")} for line in lines]
 
 
+def test_checkpoints_are_kept_every_so_many_epochs_the_newest_of_them(records: Path, tmp_path: Path, recipe: Recipe) -> None:
+    go(make_run(tmp_path / "run", records, replace(recipe, keep_every_epochs=1, keep_most=2)))
+    kept = sorted((tmp_path / "run").glob("epoch_*.ckpt"))
+    assert [path.name for path in kept] == ["epoch_0002.ckpt", "epoch_0003.ckpt"]
+    assert [checkpoint.load(path)[0].epoch for path in kept] == [2, 3]
+
+
 def test_a_run_goes_on_from_any_save_as_if_nothing_had_been(
     records: Path, tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

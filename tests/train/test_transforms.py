@@ -12,6 +12,7 @@ from train.transforms import (
     centre_crop,
     decode_clip,
     decode_views,
+    evaluated_squares,
     frame_size,
     jitter_colour,
     multi_scale_crop,
@@ -76,6 +77,12 @@ def test_centre_crop_by_table(height: int, width: int, box: Box) -> None:
 def test_three_crops_by_table(height: int, width: int, lefts: list[int], tops: list[int]) -> None:
     side = min(height, width)
     assert three_crops(height, width) == [Box(top, left, side, side) for top, left in zip(tops, lefts, strict=True)]
+
+
+def test_the_squares_of_a_short_side_of_256_are_seven_eighths_of_it() -> None:
+    assert evaluated_squares(256, 512, 1, 224 / 256) == [Box(16, 144, 224, 224)]
+    assert evaluated_squares(512, 256, 3, 224 / 256) == [Box(top, 16, 224, 224) for top in (0, 144, 288)]
+    assert evaluated_squares(1, 9, 1, 0.1) == [Box(0, 4, 1, 1)]
 
 
 def test_the_multi_scale_crop_is_at_a_corner_or_the_centre_with_sides_a_step_apart() -> None:

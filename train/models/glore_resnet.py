@@ -36,6 +36,11 @@ def conv2d_same(channels_in: int, channels_out: int, kernel: int, stride: int = 
     return nn.Conv2d(channels_in, channels_out, kernel, stride, pad_mode="same")
 
 
+def single_frame(image: Tensor) -> Tensor:
+    """image_NCHW as it is, and of a clip_NCTHW its one frame."""
+    return image.squeeze(2) if image.ndim == 5 else image
+
+
 class PooledBlock(nn.Cell):
     """relu(shortcut(x) + F(x)): F is a bottleneck with the stride on the 3x3, whose last gamma begins at zero; the shortcut
     an average-pool, a 1x1 convolution and batch norm. (N, C_in, H, W) -> (N, 4 C, H/s, W/s)."""
@@ -70,7 +75,7 @@ class PooledBlock(nn.Cell):
 
 
 class GloreResNet50(nn.Cell):
-    """float32 image_NCHW, already normalised -> logits_NK.
+    """float32 image_NCHW, already normalised -> logits_NK. An image may come as a clip_NCTHW of one frame.
 
     With H = W = 224 the stages give 256x56x56, 512x28x28, 1024x14x14 and 2048x7x7 at width 1.
     """
@@ -107,7 +112,7 @@ class GloreResNet50(nn.Cell):
         self.end_point = nn.Dense(channels_in, num_classes)
 
     def construct(self, image_NCHW: Tensor) -> Tensor:
-        x_NCHW = self.maxpool(self.relu(self.bn1(self.conv1(image_NCHW))))
+        x_NCHW = self.maxpool(self.relu(self.bn1(self.conv1(single_frame(image_NCHW)))))
         x_NCHW = self.layer4(self.layer3(self.layer2(self.layer1(x_NCHW))))
         return self.end_point(x_NCHW.mean((2, 3)))
 
@@ -145,8 +150,8 @@ class NormFirstBlock(nn.Cell):
 
 
 class GloreResNetNormFirst(nn.Cell):
-    """float32 image_NCHW, already normalised -> logits_NK, depth 101 or 200. The stages, layer2 to layer5, have the shapes
-    of depth 50's."""
+    """float32 image_NCHW, already normalised -> logits_NK, depth 101 or 200. An image may come as a clip_NCTHW of one frame.
+    The stages, layer2 to layer5, have the shapes of depth 50's."""
 
     def __init__(self, depth: int, num_classes: int, width: float, use_glore: bool, float16_units: bool) -> None:
         super().__init__()
@@ -175,7 +180,7 @@ class GloreResNetNormFirst(nn.Cell):
         self.classifier = nn.Dense(channels_in, num_classes)
 
     def construct(self, image_NCHW: Tensor) -> Tensor:
-        x_NCHW = self.layer5(self.layer4(self.layer3(self.layer2(self.layer1(image_NCHW)))))
+        x_NCHW = self.layer5(self.layer4(self.layer3(self.layer2(self.layer1(single_frame(image_NCHW))))))
         return self.classifier(self.tail(x_NCHW).mean((2, 3)))
 
 

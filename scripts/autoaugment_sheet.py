@@ -1,0 +1,77 @@
+"""Draw AutoAugment's 25 sub-policies, each on the same image again and again, for people to look at.
+
+python scripts/autoaugment_sheet.py --image photo.jpg --out autoaugment.png
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import mindspore.dataset as ds
+import numpy as np
+from mindspore.dataset import vision
+from numpy.typing import NDArray
+from PIL import Image
+
+from preprocess.common import cli
+from preprocess.common.errors import InputError
+from preprocess.common.progress import say
+from preprocess.contact_sheet import TILE_HEIGHT, SheetRow, check_picture, draw_sheet
+from train.autoaugment import POLICY, sub_policies
+from train.images import seed_operators
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draw AutoAugment's 25 sub-policies on an image: the image itself, then what each makes of it, drawn anew each time."""
+
+    image: Path
+    """Any picture."""
+    out: Path = Path("autoaugment.png")
+    """The sheet to write, .png or .jpg."""
+    tiles: int = 8
+    """How often each sub-policy is applied."""
+    as_published: bool = False
+    """As the published code's operations, not the paper's."""
+    seed: int = 0
+    """Of what is drawn."""
+
+
+def main(options: Options) -> int:
+    if options.tiles < 1:
+        raise InputError(f"--tiles {options.tiles} is not 1 or more")
+    check_picture(options.out)
+    try:
+        with Image.open(options.image) as opened:
+            small = opened.convert("RGB").resize((TILE_HEIGHT, TILE_HEIGHT))
+    except OSError as error:
+        raise InputError(f"--image {options.image} cannot be read: {error}") from None
+    image_HWC = np.asarray(small)
+    seed_operators(options.seed)
+    rows = []
+    for number, (names, operations) in enumerate(zip(POLICY, sub_policies(options.as_published), strict=True), start=1):
+        lines = [f"{name} {probability:g}, level {level}" for name, probability, level in names]
+        tiles = repeated(image_HWC, vision.RandomSelectSubpolicy([operations]), options.tiles)
+        rows.append(SheetRow((str(number), *lines), (image_HWC, *tiles)))
+    draw_sheet(rows).save(options.out)
+    say(f"{len(rows)} sub-policies: {options.out}")
+    return 0
+
+
+def repeated(
+    image_HWC: NDArray[np.uint8], operation: vision.RandomSelectSubpolicy, times: int
+) -> Sequence[NDArray[np.uint8]]:
+    """What an operation makes of an image, drawn anew each time."""
+    images = ds.NumpySlicesDataset([image_HWC] * times, ["image"], shuffle=False)
+    images = images.map(operation, ["image"], num_parallel_workers=1)
+    return [row["image"] for row in images.create_dict_iterator(num_epochs=1, output_numpy=True)]
+
+
+if __name__ == "__main__":
+    cli.run(main, Options)

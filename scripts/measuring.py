@@ -1,0 +1,59 @@
+"""What the benchmarks of streams measure with: a fresh process, rates, CPU time and bytes read."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import mindspore.dataset as ds
+
+Figures = dict[str, float]
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a fresh process."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def timed(batches: ds.Dataset, epochs: int) -> Figures:
+    """Clips a second, CPU-milliseconds and bytes read a clip, over `epochs` after a first one."""
+    iterator = batches.create_tuple_iterator(num_epochs=epochs + 1, output_numpy=True, do_copy=False)
+    for _ in iterator:
+        pass
+    cpu_s, read, began, clips = cpu_seconds(), bytes_read(), time.perf_counter(), 0
+    for _ in range(epochs):
+        clips += sum(len(batch[0]) for batch in iterator)
+    seconds = time.perf_counter() - began
+    return {
+        "clips_per_s": clips / seconds,
+        "cpu_ms": (cpu_seconds() - cpu_s) / clips * 1e3,
+        "bytes_read": (bytes_read() - read) / clips,
+    }
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process, its threads and its living children."""
+    fields = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in family()]
+    return sum(int(f[11]) + int(f[12]) for f in fields) / os.sysconf("SC_CLK_TCK")
+
+
+def bytes_read() -> int:
+    """Bytes that this process and its living children have read, from disk or cache."""
+    return sum(int(Path(f"/proc/{pid}/io").read_text().split()[1]) for pid in family())
+
+
+def family() -> list[str]:
+    """The process ids of this process and its children."""
+    found = [str(os.getpid())]
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            found += (task / "children").read_text().split()
+        except FileNotFoundError:  # the thread has just ended
+            continue
+    return found

@@ -1,0 +1,248 @@
+"""Images from a folder to a report: ImageNet's layout, with JPEGs of every kind."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+import pytest
+import simplejpeg
+from conftest import ROOT, Run, error_line
+from mindspore import nn
+from PIL import Image
+
+from mindrecord import manifest, packing
+from mindrecord.slices import read_frames
+from preprocess.catalog import TEST
+from preprocess.common.errors import InputError
+from scripts import make_textures
+from train import checkpoint, devices, stream
+from train.checkpoint import Meta, Progress
+from train.config import check, load_recipe
+from train.images import FIRST_FRAME, image_batches
+from train.step import new_step
+from train.trainer import new_network
+
+RECIPES = ROOT / "train/recipes"
+QUICK = load_recipe(RECIPES / "quick_images.yaml")
+TRAIN, VAL = 8, 3
+SMALL = ["--recipe", RECIPES / "quick_images.yaml", "--model.width", 0.125, "--clip.size", 32, "--clip.test-short-side", 36]
+
+
+def pack(root: Path, out: Path) -> None:
+    """Pack a folder of images, of which one may be damaged."""
+    packing.main(packing.Options(dataset="imagenet", root=root, out=out, max_failures="1", workers=1))
+
+
+@pytest.fixture(scope="module")
+def textures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Records of ten classes of textures, of which one file is cut short, and what packing them said."""
+    root = tmp_path_factory.mktemp("textures")
+    make_textures.main(make_textures.Options(root / "images", TRAIN, VAL, width=64, height=48))
+    cut = root / "images/train/dots/train_00002.JPEG"  # a progressive one
+    cut.write_bytes(cut.read_bytes()[:-200])
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        pack(root / "images", root / "records")
+    return root / "records", said.getvalue()
+
+
+def epoch(records: Path, count: int = 1, batch_size: int = 20, **options: Any) -> list[dict[str, np.ndarray]]:
+    """The batches of so many epochs."""
+    clip = replace(QUICK.clip, size=32, test_short_side=36, autoaugment=options.pop("autoaugment", "none"))
+    batches = image_batches(records, manifest.load(records), "1", clip, batch_size, 3, **options)
+    iterator = batches.create_dict_iterator(num_epochs=count, output_numpy=True)
+    return [batch for _ in range(count) for batch in iterator]
+
+
+def digest(batches: list[dict[str, np.ndarray]]) -> str:
+    return hashlib.sha256(b"".join(batch["clip"].tobytes() for batch in batches)).hexdigest()
+
+
+def labels(batches: list[dict[str, np.ndarray]]) -> list[list[int]]:
+    return [batch["label"].tolist() for batch in batches]
+
+
+def test_packing_names_what_does_not_decode_and_encodes_anew_what_only_pil_reads(textures: tuple[Path, str]) -> None:
+    records, said = textures
+    assert "failed: train/dots/train_00002.JPEG: does not decode" in said
+    assert "10 files are no RGB or grey JPEGs without a flaw and are encoded anew, at quality 95" in said  # CMYK
+    packed = manifest.load(records)
+    assert [video.video_id for video in packed.absent] == ["train_00002"]
+    assert sum(shard.videos for shard in packed.shards) == 10 * (TRAIN + VAL) - 1
+
+
+@pytest.mark.parametrize("autoaugment", ["none", "imagenet", "as_published"])
+def test_every_kind_of_jpeg_trains(textures: tuple[Path, str], autoaugment: str) -> None:
+    batches = epoch(textures[0], autoaugment=autoaugment)
+    assert len(batches) == 4
+    for batch in batches:
+        assert batch["clip"].shape == (20, 32, 32, 3)
+        assert (batch["clip"].dtype, batch["label"].dtype, batch["weight"].dtype) == (np.uint8, np.int32, np.float32)
+        assert batch["clip"].std(axis=(1, 2, 3)).min() >= 0
+    counted = np.concatenate([batch["label"][batch["weight"] == 1] for batch in batches])
+    assert np.bincount(counted).tolist() == [TRAIN] * 5 + [TRAIN - 1] + [TRAIN] * 4  # one of the dots is cut
+    assert sum(batch["weight"].sum() for batch in batches) == 10 * TRAIN - 1
+
+
+def test_grey_jpegs_stay_grey_and_an_image_of_one_row_fills_the_square(tmp_path: Path) -> None:
+    for i, (mode, height) in enumerate([("L", 40), ("L", 1)]):
+        path = tmp_path / f"i/train/a/{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((height, 50), 90 + i * 60, np.uint8)).convert(mode).save(path)
+    pack(tmp_path / "i", tmp_path / "r")
+    ((batch),) = epoch(tmp_path / "r", batch_size=2)
+    levels = sorted(float(np.median(image)) for image in batch["clip"])
+    assert levels == pytest.approx([90, 150], abs=2)
+    assert np.ptp(batch["clip"].astype(int), axis=(1, 2)).max() <= 2
+
+
+def test_order_labels_and_weights_depend_on_the_seed_alone_and_are_those_of_clips(textures: tuple[Path, str]) -> None:
+    records = textures[0]
+    whole = epoch(records, 2, workers=1)
+    assert labels(epoch(records, 2, workers=2)) == labels(whole)
+    assert labels(epoch(records, first_epoch=1)) == labels(whole)[4:]
+    assert labels(epoch(records, first_epoch=1, first_step=2)) == labels(whole)[6:]
+    clips = stream.training_batches(records, manifest.load(records), "1", replace(QUICK.clip, size=8), 20, 3)
+    assert labels(list(clips.create_dict_iterator(num_epochs=1, output_numpy=True))) == labels(whole)[:4]
+
+
+def test_the_same_seed_start_and_number_of_threads_give_the_same_bytes(textures: tuple[Path, str]) -> None:
+    def seen(**options: Any) -> str:
+        return digest(epoch(textures[0], 2, autoaugment="imagenet", **options))
+
+    for workers in (1, 2):
+        assert seen(workers=workers) == seen(workers=workers)
+    assert digest(epoch(textures[0], 1, first_epoch=1)) == digest(epoch(textures[0], 1, first_epoch=1))
+
+
+def test_ranks_share_an_epoch(textures: tuple[Path, str]) -> None:
+    parts = [epoch(textures[0], rank=rank, ranks=3) for rank in range(3)]
+    assert sum(float(batch["weight"].sum()) for part in parts for batch in part) == 10 * TRAIN - 1
+    assert len({digest(part) for part in parts}) == 3
+
+
+def test_fewer_images_than_a_batch_are_refused(textures: tuple[Path, str]) -> None:
+    with pytest.raises(InputError, match="has 79 training videos, a batch is 80"):
+        epoch(textures[0], batch_size=80)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"frames": 16}, "clip.frames and clip.stride are 1 for glore_resnet"),
+        ({"crop": "centre"}, "clip.crop is resized and clip.jitter 0 for glore_resnet"),
+        ({"autoaugment": "cifar"}, "clip.autoaugment is one of none, imagenet, as_published"),
+        ({"test_short_side": 63}, "clip.test_short_side is 0 or at least clip.size"),
+    ],
+)
+def test_a_recipe_that_images_cannot_follow_is_refused(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        check(replace(QUICK, clip=replace(QUICK.clip, **change)))
+
+
+def test_autoaugment_is_refused_for_clips() -> None:
+    quick = load_recipe(RECIPES / "quick_cpu.yaml")
+    with pytest.raises(InputError, match=r"clip\.autoaugment is none for resnet3d"):
+        check(replace(quick, clip=replace(quick.clip, autoaugment="imagenet")))
+
+
+def evaluated(run: Run, records: Path, out: Path) -> dict[str, Any]:
+    """Evaluate a run; each test image has to be there once."""
+    run("eval/evaluate.py", "--records", records, "--checkpoint", out / "last.ckpt")
+    found: dict[str, Any] = json.loads((out / "report/results.json").read_text())
+    with (out / "report/per_video.csv").open() as stream_:
+        rows = list(csv.DictReader(stream_))
+    assert len({(row["class"], row["video_id"]) for row in rows}) == len(rows) == found["videos"] == found["clips"]
+    return found
+
+
+def test_evaluation_takes_every_test_image_once_scaled_and_cut(textures: tuple[Path, str]) -> None:
+    clip = replace(QUICK.clip, size=32, test_short_side=48)  # the images are 64 x 48: two thirds of the short side
+    found = list(stream.whole_videos(textures[0], manifest.load(textures[0]), "1", clip))
+    assert len({(name, video_id) for name, video_id, *_ in found}) == len(found) == 10 * VAL
+    assert np.bincount([label for *_, label, _ in found]).tolist() == [VAL] * 10
+    assert {windows_WTHWC.shape for *_, windows_WTHWC in found} == {(1, 1, 32, 32, 3)}
+    video = stream.videos_of_split(textures[0], manifest.load(textures[0]), "1", TEST)[0]
+    whole_HWC = simplejpeg.decode_jpeg(read_frames(video, FIRST_FRAME)[0], "RGB")
+    assert (found[0][-1][0, 0] == whole_HWC[8:40, 16:48]).all()
+
+
+class Tiny(nn.Cell):
+    """logits_NK of a clip's mean colours, quick to compile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Dense(3, 10, bias_init="zeros")
+
+    def construct(self, clip_NCTHW: ms.Tensor) -> ms.Tensor:
+        return self.fc(clip_NCTHW.mean((2, 3, 4)))
+
+
+def test_a_step_on_images_is_one_on_clips_of_one_frame(textures: tuple[Path, str]) -> None:
+    devices.use("CPU", seed=1)
+    (batch, *_) = epoch(textures[0])
+    losses = []
+    for image in (batch["clip"], batch["clip"][:, None]):
+        network = Tiny()
+        network.fc.weight.set_data(ms.Tensor(np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)))
+        step = new_step(network, QUICK, 4)
+        arguments = [ms.Tensor(one) for one in (image, batch["label"], batch["weight"])]
+        losses.append([float(step(*arguments).asnumpy()) for _ in range(3)])
+    assert losses[0] == losses[1]
+    assert losses[0][2] != losses[0][0]
+
+
+def test_a_checkpoint_of_depth_50_has_the_published_size(tmp_path: Path) -> None:
+    """Published: 233.46 M, with momentum. One rate a step, of 120 epochs of 1251, is in it too."""
+    devices.use("CPU", seed=1)
+    recipe = load_recipe(RECIPES / "imagenet_glore50.yaml")
+    names = tuple(map(str, range(1000)))
+    network = new_network(recipe, len(names))
+    step = new_step(network, recipe, 1251)
+    meta = Meta(recipe.model, recipe.clip, "imagenet", "1", names, 0)
+    checkpoint.save(network, meta, tmp_path / "last.ckpt", Progress(recipe, "", 1), step=step)
+    assert (tmp_path / "last.ckpt").stat().st_size / 2**20 == pytest.approx(233.46, rel=0.01)
+
+
+@pytest.mark.slow
+def test_the_quick_recipe_learns_the_textures_in_four_minutes(tmp_path: Path, run: Run) -> None:
+    run("scripts/make_textures.py", "--out", tmp_path / "images")
+    run("mindrecord/build.py", "--dataset", "imagenet", "--root", tmp_path / "images", "--out", tmp_path / "records")
+    records = ("--records", tmp_path / "records")
+    done = run("train/train.py", *SMALL, *records, "--loader", "processes", "--out", tmp_path / "run", code=2)
+    assert "--loader processes is for clips" in error_line(done)
+    began = time.monotonic()
+    run("train/train.py", "--recipe", RECIPES / "quick_images.yaml", *records, "--out", tmp_path / "run")
+    assert time.monotonic() - began < 240
+    found = evaluated(run, tmp_path / "records", tmp_path / "run")
+    assert found["videos"] == 200
+    assert found["top1"] > 0.8
+
+
+@pytest.mark.slow
+def test_a_run_on_images_goes_on_after_it_was_stopped(textures: tuple[Path, str], tmp_path: Path, run: Run) -> None:
+    command = [sys.executable, str(ROOT / "train/train.py"), *map(str, SMALL), "--records", str(textures[0])]
+    command += ["--out", str(tmp_path / "run"), "--epochs", "60"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "run/metrics.jsonl").exists() or not (tmp_path / "run/metrics.jsonl").read_text().count("\n"):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 143
+    run("train/train.py", "--resume", tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, 61))
+    assert lines[-1]["loss"] < lines[0]["loss"]
