@@ -14,6 +14,7 @@ import av
 import mindspore as ms
 import numpy as np
 import pytest
+from av.video.reformatter import Interpolation
 from conftest import ROOT, Run, make_ucf
 from eval_data import CLIP, link_real_clips, pack, save_random
 
@@ -24,6 +25,8 @@ from preprocess.common.errors import InputError
 from train import checkpoint
 from train.config import ModelConfig
 
+ROUNDED = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT  # else 1 grey level too dark
+TIE = 0.001  # two classes of so nearly the same score are one tie: a frame rounded otherwise turns it
 CLASSES = ("Aa", "Bb", "Cc", "Dd", "Ee", "Ff", "Gg")
 
 
@@ -187,7 +190,8 @@ def test_eval_sh_takes_the_newest_run_or_what_it_is_given(seven: Path, tmp_path:
 def independent_scores(video: Path, size: int, length: int, network: ms.nn.Cell) -> np.ndarray:
     """The protocol once more: every window without overlap, the last looped, short side to `size`, centre, mean softmax."""
     with av.open(str(video), metadata_errors="ignore") as container:
-        frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(np.float32)
+        pictures = [frame.reformat(format="rgb24", interpolation=ROUNDED) for frame in container.decode(video=0)]
+        frames = np.stack([picture.to_ndarray() for picture in pictures]).astype(np.float32)
     height, width = frames.shape[1:3]
     top, left, side = (height - min(height, width)) // 2, (width - min(height, width)) // 2, min(height, width)
     square = frames[:, top : top + side, left : left + side]
@@ -195,7 +199,7 @@ def independent_scores(video: Path, size: int, length: int, network: ms.nn.Cell)
     weight = np.maximum(0, 1 - np.abs((np.arange(size)[:, None] + 0.5) * cell - 0.5 - np.arange(side)) / cell)
     weight = (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
     rows = weight @ square.reshape(len(square), side, side * 3)
-    small = weight @ rows.reshape(len(square), size, side, 3) / 255
+    small = np.rint(weight @ rows.reshape(len(square), size, side, 3)) / 255  # pictures are bytes
     softmax = []
     for start in range(0, len(small), length):
         window = np.resize(small[start : start + length], (length, size, size, 3))
@@ -223,9 +227,10 @@ def test_real_clips_get_the_windows_and_predictions_of_an_independent_implementa
     for clip in clips:
         *theirs, windows = independent_scores(clip, 56, 16, network)
         assert int(ours[clip.stem]["clips"]) == windows
-        assert ours[clip.stem]["predicted"] == names[int(np.argmax(theirs))]
+        called = theirs[names.index(ours[clip.stem]["predicted"])]
+        assert called > max(theirs) - TIE
         for label, score in best[clip.stem].items():
-            assert score == pytest.approx(theirs[names.index(label)], abs=0.02)
+            assert score == pytest.approx(theirs[names.index(label)], abs=0.012)
     assert len({row["predicted"] for row in ours.values()}) > 1
 
 

@@ -65,6 +65,7 @@ def test_opposite_classes_move_one_coordinate_at_the_same_rates_in_opposite_dire
     assert (one[0], -one[1], *one[2:]) == other
 
 
+@pytest.mark.slow
 def test_no_single_frame_tells_the_classes_apart() -> None:
     """The mean picture of many first and last frames is the same for all classes, within its own noise."""
     mean: dict[str, list[np.ndarray]] = {}

@@ -50,6 +50,7 @@ def documentation(operator: str) -> str:
     return text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), NETWORKS)
 def test_every_operator_of_a_training_graph_is_documented_for_ascend(
     name: str, options: dict[str, object], tmp_path: Path

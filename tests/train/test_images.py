@@ -171,7 +171,7 @@ def evaluated(run: Run, records: Path, out: Path) -> dict[str, Any]:
 
 def test_evaluation_takes_every_test_image_once_scaled_and_cut(textures: tuple[Path, str]) -> None:
     clip = replace(QUICK.clip, size=32, test_short_side=48)  # the images are 64 x 48: two thirds of the short side
-    found = list(stream.whole_videos(textures[0], manifest.load(textures[0]), "1", clip))
+    found = list(stream.whole_videos(stream.videos_of_split(textures[0], manifest.load(textures[0]), "1", TEST), clip))
     assert len({(name, video_id) for name, video_id, *_ in found}) == len(found) == 10 * VAL
     assert np.bincount([label for *_, label, _ in found]).tolist() == [VAL] * 10
     assert {windows_WTHWC.shape for *_, windows_WTHWC in found} == {(1, 1, 32, 32, 3)}

@@ -100,6 +100,7 @@ def test_a_signal_to_the_launcher_lets_the_ranks_save_and_leaves_nothing_behind(
     assert "going on after step" in log.read_text()
 
 
+@pytest.mark.slow
 def test_a_mistake_that_a_rank_finds_is_one_line(records: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         ["sh", ROOT / "scripts/train_8p.sh", records, *OPTIONS, "--split", "9"],

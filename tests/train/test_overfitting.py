@@ -48,6 +48,7 @@ def eight(tmp_path: Path, run: Run) -> Path:
     return tmp_path / "records"
 
 
+@pytest.mark.slow
 def test_eight_clips_are_learnt_by_heart_in_fewer_than_sixty_steps(eight: Path) -> None:
     devices.use("CPU", seed=1)
     recipe = load_recipe(ROOT / "train/recipes/quick_cpu.yaml")

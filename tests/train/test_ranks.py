@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow  # a minute of two processes that msrun starts
+
 JOBS = Path(__file__).with_name("rank_jobs.py")
 
 

@@ -165,6 +165,7 @@ def test_five_kills_at_random_moments_change_no_bit(records: Path, tmp_path: Pat
     assert untimed(tmp_path / "alone") == untimed(tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_two_ranks_write_one_run_folder_that_evaluation_reads(records: Path, tmp_path: Path, run: Run) -> None:
     command = [str(Path(sys.executable).parent / "msrun"), "--worker_num=2", "--local_worker_num=2", "--join=True"]
     command += [f"--master_port={free_port()}", f"--log_dir={tmp_path / 'logs'}", str(ROOT / COMMAND), *SMALL]
