@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 sys.path.insert(0, str(ROOT))
+
+from mindrecord import integrity
 
 
 def make_video(
@@ -131,6 +134,12 @@ def records(frames: Path) -> Path:
         capture_output=True,
     )
     return out
+
+
+@pytest.fixture
+def pack(records: Path, tmp_path: Path) -> Path:
+    """A copy of its own, which no command has looked at yet."""
+    return Path(shutil.copytree(records, tmp_path / "pack", ignore=shutil.ignore_patterns(integrity.FILE_NAME)))
 
 
 @pytest.fixture

@@ -187,16 +187,15 @@ def test_a_rate_that_makes_the_loss_infinite_stops_with_the_step(records: Path, 
     ],
 )
 def test_a_checkpoint_and_records_that_do_not_fit_are_refused(
-    change: tuple[str, object], says: str, trained: Path, records: Path, tmp_path: Path, run: Run
+    change: tuple[str, object], says: str, trained: Path, pack: Path, tmp_path: Path, run: Run
 ) -> None:
-    shutil.copytree(records, tmp_path / "r")
-    value = json.loads((tmp_path / "r/manifest.json").read_text())
+    value = json.loads((pack / "manifest.json").read_text())
     value[change[0]] = change[1]
-    (tmp_path / "r/manifest.json").write_text(json.dumps(value))
+    (pack / "manifest.json").write_text(json.dumps(value))
     done = run(
         "eval/evaluate.py",
         "--records",
-        tmp_path / "r",
+        pack,
         "--checkpoint",
         trained / "last.ckpt",
         "--out",
@@ -209,7 +208,7 @@ def test_a_checkpoint_and_records_that_do_not_fit_are_refused(
         done = run(
             "eval/evaluate.py",
             "--records",
-            tmp_path / "r",
+            pack,
             "--checkpoint",
             trained / "last.ckpt",
             "--out",

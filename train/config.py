@@ -13,6 +13,8 @@ import yaml
 from preprocess.common.errors import InputError, nearest
 from train.sampling import SAMPLERS
 
+RECIPES = Path(__file__).resolve().parent / "recipes"
+DEFAULT_RECIPE = RECIPES / "ucf101_r3d50.yaml"
 OPTIMIZERS = ("sgd", "momentum", "adamw")
 CURVES = ("steps", "linear", "poly", "cosine", "cosine_glore")
 PRECISIONS = ("O0", "O2", "O3", "auto")
@@ -204,9 +206,8 @@ class Recipe:
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe. Raises InputError on a file that is missing, an unknown or missing key, or a value of a wrong type."""
     if not path.is_file():
-        here = Path(__file__).parent / "recipes"
-        known = sorted(recipe.stem for recipe in here.glob("*.yaml"))
-        raise InputError(f"recipe {path} does not exist{nearest(path.stem, known)} {here} has {', '.join(known)}")
+        known = sorted(recipe.stem for recipe in RECIPES.glob("*.yaml"))
+        raise InputError(f"recipe {path} does not exist{nearest(path.stem, known)} {RECIPES} has {', '.join(known)}")
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

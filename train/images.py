@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 
 import mindspore.dataset as ds
@@ -13,11 +14,25 @@ from numpy.typing import NDArray
 from mindrecord.manifest import Manifest
 from mindrecord.slices import read_frames
 from preprocess.common.cpus import available_cpus
+from preprocess.common.errors import InputError
 from train.autoaugment import autoaugment
-from train.config import ClipConfig
-from train.stream import EpochOrders, Watchdog, epoch_order, training_videos
+from train.config import ClipConfig, Recipe
+from train.stream import EpochOrders, Watchdog, epoch_order, training_batches, training_videos
 
 FIRST_FRAME = np.zeros(1, np.int64)
+
+
+def stream_for(recipe: Recipe, loader: str) -> Callable[..., ds.Dataset]:
+    """What makes the recipe's batches: `image_batches`, or `stream.training_batches` by threads or processes.
+
+    Raises InputError when the loader cannot do it.
+    """
+    processes = loader == "processes"
+    if not recipe.model.for_images:
+        return partial(training_batches, processes=processes)
+    if processes:
+        raise InputError("--loader processes is for clips; images are decoded by MindData's own threads: leave it out")
+    return image_batches
 
 
 def image_batches(

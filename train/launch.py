@@ -32,7 +32,8 @@ import psutil
 from preprocess.common import cli
 from preprocess.common.progress import say
 from train.cluster import MARK, Cluster, marked, read_cluster
-from train.run_folder import LAST, LOGS, RUNS, check_new, to_resume
+from train.config import DEFAULT_RECIPE
+from train.run_folder import LAST, LOGS, check_new, new_folder, to_resume
 
 TRAIN = Path(__file__).resolve().with_name("train.py")
 LOOK_S = 0.5
@@ -167,26 +168,26 @@ class Launch:
         psutil.wait_procs(self.processes(), timeout=KILL_S)
 
 
-def run_folder_of(arguments: list[str]) -> Path | None:
-    """The folder that --out or --resume names."""
+def named(arguments: list[str], *names: str) -> Path | None:
+    """What the last of these options names; None when there is none."""
     chosen = None
     for i, argument in enumerate(arguments):
         name, _, value = argument.partition("=")
-        if name in ("--out", "--resume"):
+        if name in names:
             chosen = Path(value or (arguments[i + 1] if i + 1 < len(arguments) else ""))
-    return chosen.parent if chosen and chosen.suffix == ".ckpt" else chosen
+    return chosen
 
 
 def main(arguments: list[str]) -> int:
     cluster = read_cluster(os.environ)
     if cluster.ranks == 1 or {"-h", "--help"} & {*arguments}:
         os.execv(sys.executable, [sys.executable, str(TRAIN), *arguments])
-    folder = run_folder_of(arguments)
+    folder = named(arguments, "--out", "--resume")
     if folder is None:
-        folder = RUNS / time.strftime("%Y%m%d-%H%M%S")
+        folder = new_folder(named(arguments, "--recipe") or DEFAULT_RECIPE)
         arguments = [*arguments, "--out", str(folder)]
-    if any(argument.partition("=")[0] == "--resume" for argument in arguments):
-        to_resume(folder)
+    if named(arguments, "--resume"):
+        folder = to_resume(folder)
     else:
         check_new(folder)  # before logs are written into it
     logs = time.strftime("%Y%m%d-%H%M%S") + (f"-host{cluster.host_rank}" if cluster.hosts > 1 else "")

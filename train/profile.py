@@ -30,11 +30,10 @@ from preprocess.common import cli
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from train import config, devices, stream, trainer
-from train.config import Recipe
+from train import config, devices, images, trainer
+from train.config import DEFAULT_RECIPE, Recipe
 from train.step import new_step
 
-DEFAULT_RECIPE = Path(__file__).resolve().parent / "recipes" / "ucf101_r3d50.yaml"
 Batch = list[NDArray[Any]]
 MUCH = 0.1
 
@@ -97,10 +96,12 @@ def main(options: Options) -> int:
 def training_batches(options: Options, packed: manifest.Manifest) -> Callable[[], Iterator[Batch]]:
     """What gives a new stream of batches, epoch after epoch without end."""
 
+    new_stream = images.stream_for(options.settings, options.loader)
+
     def batches() -> Iterator[Batch]:
         epoch = 0
         while True:
-            dataset = stream.training_batches(
+            dataset = new_stream(
                 options.records.resolve(),
                 packed,
                 options.split,
@@ -109,7 +110,6 @@ def training_batches(options: Options, packed: manifest.Manifest) -> Callable[[]
                 options.settings.seed,
                 first_epoch=epoch,
                 workers=available_cpus(),
-                processes=options.loader == "processes",
             )
             yield from dataset.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
             epoch += 1

@@ -27,6 +27,11 @@ LOGS = "logs"
 RUNS = Path("work/runs")
 
 
+def new_folder(recipe: Path) -> Path:
+    """Where a run of this recipe goes that is told nothing else."""
+    return RUNS / f"{recipe.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
 def check_new(folder: Path) -> None:
     """Raise InputError when something is there already, the logs of train/launch.py aside."""
     if folder.exists() and (not folder.is_dir() or any(path.name != LOGS for path in folder.iterdir())):

@@ -11,9 +11,8 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -36,16 +35,14 @@ from preprocess.common.errors import InputError
 from preprocess.common.progress import say
 from train import checkpoint, config, devices, images, run_folder, stream, trainer
 from train.checkpoint import Meta, Progress
-from train.config import Recipe
+from train.config import DEFAULT_RECIPE, Recipe
 from train.curves import draw_curves
-from train.run_folder import LAST, RUNS
+from train.run_folder import LAST
 from train.step import new_step
 from train.stopping import STOP, Stopped
 from train.trainer import Run
 from train.validation import Validator, held_out_videos, validation_videos
 from train.weights import load_pretrained
-
-DEFAULT_RECIPE = Path(__file__).resolve().parent / "recipes" / "ucf101_r3d50.yaml"
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def main(options: Options) -> int:
         run_folder.check_tensorboard()
     if options.verify == "full":
         integrity.check(options.records.resolve(), packed)
-    shown = options.resume or options.out or RUNS / f"{options.recipe.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    shown = options.resume or options.out or run_folder.new_folder(options.recipe)
     if not options.resume:
         run_folder.check_new(shown)
     device = devices.target()
@@ -132,13 +129,8 @@ def plan(options: Options, packed: Manifest, folder: Path, rank: int, ranks: int
     recipe, records, split = options.settings, options.records.resolve(), options.split
     names = held_out_videos(records, packed, split, recipe)
     workers = max(available_cpus() // devices.local_ranks(), 1)
-    processes = options.loader == "processes"
-    if processes and recipe.model.for_images:
-        raise InputError("--loader processes is for clips; images are decoded by MindData's own threads: leave it out")
-    watchdog = stream.Watchdog(recipe.batch_size, counts=not processes)
-    new_stream: Callable[..., ds.Dataset] = (
-        images.image_batches if recipe.model.for_images else partial(stream.training_batches, processes=processes)
-    )
+    new_stream = images.stream_for(recipe, options.loader)
+    watchdog = stream.Watchdog(recipe.batch_size, counts=options.loader == "threads")
 
     def batches(epoch: int, step: int) -> ds.Dataset:
         return new_stream(

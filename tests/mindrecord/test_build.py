@@ -158,13 +158,10 @@ def test_records_of_other_settings_or_frames_are_not_overwritten(
         (lambda r: (r / "manifest.json").write_text('{"schema": 2}'), "has not the keys that mindrecord/build.py writes"),
     ],
 )
-def test_a_damaged_or_older_records_folder_is_refused_by_name(
-    change: object, says: str, records: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(records, tmp_path / "r")
-    change(tmp_path / "r")  # type: ignore[operator]
+def test_a_damaged_or_older_records_folder_is_refused_by_name(change: object, says: str, pack: Path) -> None:
+    change(pack)  # type: ignore[operator]
     with pytest.raises(InputError, match=says):
-        manifest.load(tmp_path / "r")
+        manifest.load(pack)
 
 
 def make_one_video(folder: Path, sizes: list[int]) -> None:

@@ -16,12 +16,6 @@ from preprocess.common.errors import InputError
 SHARD = "split-112-00000.mindrecord"
 
 
-@pytest.fixture
-def pack(records: Path, tmp_path: Path) -> Path:
-    """A copy of the small pack."""
-    return Path(shutil.copytree(records, tmp_path / "pack"))
-
-
 def flip(path: Path, position: int, bit: int) -> None:
     """Change one bit of a file, keeping its size and its time of modification."""
     stat = path.stat()

@@ -4,7 +4,6 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
 from conftest import Run, error_line
 
 from mindrecord import manifest
@@ -13,12 +12,6 @@ from mindrecord.verify import Check, check
 
 COMMAND = "mindrecord/verify.py"
 REMEDY = "copy the records folder again, or delete it and pack it again with mindrecord/build.py"
-
-
-@pytest.fixture
-def pack(records: Path, tmp_path: Path) -> Path:
-    """A copy of the small pack."""
-    return Path(shutil.copytree(records, tmp_path / "pack"))
 
 
 def test_a_sound_pack_says_in_numbers_what_was_checked(pack: Path, run: Run) -> None:

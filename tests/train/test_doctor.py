@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -32,14 +31,12 @@ def test_a_machine_that_can_train_gets_a_line_for_each_thing(
     assert done.stdout.splitlines()[-1].endswith(" warnings")
 
 
-def test_damaged_records_are_an_error_that_names_the_file(records: Path, tmp_path: Path) -> None:
-    shutil.copytree(records, tmp_path / "r")
-    shard = tmp_path / "r" / manifest.load(records).shards[0].file
+def test_damaged_records_are_an_error_that_names_the_file(pack: Path) -> None:
+    shard = pack / manifest.load(pack).shards[0].file
     data = bytearray(shard.read_bytes())
     data[-1] ^= 1
     shard.write_bytes(data)
-    (tmp_path / "r/verified.json").unlink(missing_ok=True)
-    found = doctor.whole(tmp_path / "r")
+    found = doctor.whole(pack)
     assert found.state == ERROR
     assert f"{shard} has other bytes than were written to it" in found.text
 

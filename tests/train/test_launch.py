@@ -16,7 +16,7 @@ from test_resume import SMALL, difference, untimed, wait_for_epochs
 from preprocess.common.errors import InputError
 from train import cluster
 from train.cluster import Cluster, read_cluster
-from train.launch import run_folder_of
+from train.launch import named
 
 EPOCHS = 6
 OPTIONS = [*SMALL, "--epochs", str(EPOCHS), "--save-every-minutes", "0"]
@@ -130,17 +130,16 @@ def test_nothing_is_written_into_a_folder_that_is_something_else(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "folder"),
+    ("arguments", "path"),
     [
         (["--out", "runs/a", "--epochs", "3"], "runs/a"),
         (["--out=runs/a"], "runs/a"),
-        (["--resume", "runs/a/last.ckpt"], "runs/a"),
-        (["--resume", "runs/a"], "runs/a"),
+        (["--resume", "runs/a/last.ckpt"], "runs/a/last.ckpt"),
         (["--epochs", "3"], None),
     ],
 )
-def test_the_logs_go_into_the_folder_that_the_options_name(arguments: list[str], folder: str | None) -> None:
-    assert run_folder_of(arguments) == (Path(folder) if folder else None)
+def test_the_run_folder_is_what_the_options_name(arguments: list[str], path: str | None) -> None:
+    assert named(arguments, "--out", "--resume") == (Path(path) if path else None)
 
 
 def test_the_environment_describes_the_cluster(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from mindspore import nn
@@ -11,7 +12,7 @@ from mindspore import nn
 from preprocess.common.errors import InputError, nearest
 from train.models.glore_resnet import glore_resnet, glore_resnet3d
 from train.models.resnet2p1d import resnet2p1d
-from train.models.resnet3d import resnet3d, wide_resnet3d
+from train.models.resnet3d import Options, resnet3d, wide_resnet3d
 
 MODELS: dict[str, Callable[..., nn.Cell]] = {
     "resnet3d": resnet3d,
@@ -39,6 +40,8 @@ def build_model(name: str, *, num_classes: int, **options: Any) -> nn.Cell:
     if num_classes < 1:
         raise InputError(f"a network needs one class or more, not {num_classes}")
     known = [option for option in inspect.signature(MODELS[name]).parameters if option != "num_classes"]
+    if known == ["options"]:
+        known = [field.name for field in fields(Options)]
     for option in options:
         if option not in known:
             raise InputError(f"{name} has no option {option!r}{nearest(option, known)} The options: {', '.join(known)}")

@@ -8,13 +8,14 @@ with a deep stem and pooled shortcuts (arXiv:1812.01187, section 4), 101 and 200
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 from mindspore import Tensor, nn
 from mindspore.common.initializer import HeNormal, HeUniform, XavierUniform, initializer
 
 from preprocess.common.errors import InputError
 from train.models.glore import NORM, GlobalReasoning
-from train.models.resnet3d import BOTTLENECK_EXPANSION, DEPTHS, STAGE_CHANNELS, ResNet3D, check_options
+from train.models.resnet3d import BOTTLENECK_EXPANSION, DEPTHS, STAGE_CHANNELS, ResNet3D, build
 
 # depth -> stage (1 to 4) -> the blocks, counted from 1, that a unit follows
 UNITS: dict[int, dict[int, tuple[int, ...]]] = {
@@ -239,22 +240,7 @@ class GloreResNet3D(ResNet3D):
         return [GlobalReasoning(channels, 3, float16=False)] if i in UNITS[50].get(stage, ()) else []
 
 
-def glore_resnet3d(
-    num_classes: int,
-    depth: int = 50,
-    widen_factor: float = 1.0,
-    shortcut_type: str = "B",
-    conv1_t_size: int = 7,
-    conv1_t_stride: int = 1,
-    no_max_pool: bool = False,
-) -> GloreResNet3D:
+def glore_resnet3d(num_classes: int, **options: Any) -> GloreResNet3D:
     """ResNet3D-50 with Global Reasoning units after blocks 1, 3 and 5 of layer3, where the paper's network for Kinetics has
-    its own (arXiv:1811.12814, section 4).
-
-    The options and the errors are those of `resnet3d`; the one depth is 50.
-    """
-    check_options("glore_resnet3d", (50,), depth, widen_factor, shortcut_type, conv1_t_size, conv1_t_stride)
-    _, blocks = DEPTHS[depth]
-    return GloreResNet3D(
-        blocks, BOTTLENECK_EXPANSION, num_classes, widen_factor, shortcut_type, conv1_t_size, conv1_t_stride, no_max_pool
-    )
+    its own (arXiv:1811.12814, section 4). Options and errors are those of `resnet3d`, the one depth is 50."""
+    return build(GloreResNet3D, "glore_resnet3d", (50,), num_classes, options)

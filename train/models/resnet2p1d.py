@@ -6,9 +6,11 @@ section 3.5; stem, stages and parameter names as in Kataoka et al., 2020, arXiv:
 
 from __future__ import annotations
 
+from typing import Any
+
 from mindspore import Tensor, nn
 
-from train.models.resnet3d import BOTTLENECK_EXPANSION, DEPTHS, ResNet3D, check_options, conv3d, new_shortcut
+from train.models.resnet3d import DEPTHS, ResNet3D, build, conv3d, new_shortcut
 
 
 def mid_channels(channels_in: int, channels_out: int, t: int, d: int) -> int:
@@ -77,20 +79,7 @@ class ResNet2p1d(ResNet3D):
         return self.relu(self.bn1_t(self.conv1_t(x_NCTHW)))
 
 
-def resnet2p1d(
-    num_classes: int,
-    depth: int = 50,
-    widen_factor: float = 1.0,
-    shortcut_type: str = "B",
-    conv1_t_size: int = 7,
-    conv1_t_stride: int = 1,
-    no_max_pool: bool = False,
-) -> ResNet2p1d:
+def resnet2p1d(num_classes: int, **options: Any) -> ResNet2p1d:
     """R(2+1)D of arXiv:1711.11248 in the form of arXiv:2004.04968, whose authors publish weights of depths 18, 34 and 50.
-
-    The options, the depths too, and the errors are those of `resnet3d`.
-    """
-    check_options("resnet2p1d", DEPTHS, depth, widen_factor, shortcut_type, conv1_t_size, conv1_t_stride)
-    bottleneck, blocks = DEPTHS[depth]
-    expansion = BOTTLENECK_EXPANSION if bottleneck else 1
-    return ResNet2p1d(blocks, expansion, num_classes, widen_factor, shortcut_type, conv1_t_size, conv1_t_stride, no_max_pool)
+    Options, depths and errors are those of `resnet3d`."""
+    return build(ResNet2p1d, "resnet2p1d", DEPTHS, num_classes, options)

@@ -10,6 +10,8 @@ as they are.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import HeNormal, initializer
@@ -98,39 +100,51 @@ class Block(nn.Cell):
         return self.relu(x_NCTHW + y_NCTHW)
 
 
+@dataclass(frozen=True)
+class Options:
+    """What the networks of this family can be told."""
+
+    depth: int = 50
+    """10, 18, 34 (basic blocks), 50, 101, 152 or 200 (bottlenecks)."""
+    widen_factor: float = 1.0
+    """Multiplies every channel count; 1 is the paper's network."""
+    shortcut_type: str = "B"
+    """B, 1x1x1 convolution and batch norm, or A, strided and padded with zero channels."""
+    conv1_t_size: int = 7
+    """The stem kernel's extent in time, odd."""
+    conv1_t_stride: int = 1
+    """The stem's stride in time."""
+    no_max_pool: bool = False
+    """Leave out the max-pool after the stem."""
+
+
 class ResNet3D(nn.Cell):
-    """float32 clip_NCTHW, already normalised -> logits_NK. See `resnet3d` for the options.
+    """float32 clip_NCTHW, already normalised -> logits_NK.
 
     With T = 16 and H = W = 112 the stages give 64x8x28x28, 128x4x14x14, 256x2x7x7 and 512x1x4x4 at width 1
     (channels times `expansion`), then the mean over T, H, W and one dense layer (arXiv:2004.04968, table 2).
     """
 
     block: type[nn.Cell] = Block
+    bottleneck_expansion = BOTTLENECK_EXPANSION
+    k = 1
 
-    def __init__(
-        self,
-        blocks: tuple[int, int, int, int],
-        expansion: int,
-        num_classes: int,
-        widen_factor: float,
-        shortcut_type: str,
-        conv1_t_size: int,
-        conv1_t_stride: int,
-        no_max_pool: bool,
-    ) -> None:
+    def __init__(self, num_classes: int, options: Options) -> None:
         super().__init__()
-        channels = [int(c * widen_factor) for c in STAGE_CHANNELS]
-        self.make_stem(channels[0], conv1_t_size, conv1_t_stride)
+        bottleneck, blocks = DEPTHS[options.depth]
+        expansion = self.bottleneck_expansion if bottleneck else 1
+        channels = [int(c * self.k * options.widen_factor) for c in STAGE_CHANNELS]
+        self.make_stem(channels[0], options.conv1_t_size, options.conv1_t_stride)
         self.relu = nn.ReLU()
         # padding 1 on every side, as the paper's network; `same` would shift the windows (81 % of the values differ)
-        self.maxpool = None if no_max_pool else nn.MaxPool3d(3, 2, pad_mode="pad", padding=1)
+        self.maxpool = None if options.no_max_pool else nn.MaxPool3d(3, 2, pad_mode="pad", padding=1)
         stages = []
         channels_in = channels[0]
         for stage, (count, width) in enumerate(zip(blocks, channels, strict=True), start=1):
             cells = []
             for i in range(1, count + 1):
                 stride = 2 if stage > 1 and i == 1 else 1
-                cells.append(self.block(channels_in, width, stride, expansion, shortcut_type))
+                cells.append(self.block(channels_in, width, stride, expansion, options.shortcut_type))
                 channels_in = width * expansion
                 cells += self.after_block(stage, i, channels_in)
             stages.append(nn.SequentialCell(cells))
@@ -169,71 +183,40 @@ class ResNet3D(nn.Cell):
         return self.head(self.stages(clip_NCTHW)[3])
 
 
-def resnet3d(
-    num_classes: int,
-    depth: int = 50,
-    widen_factor: float = 1.0,
-    shortcut_type: str = "B",
-    conv1_t_size: int = 7,
-    conv1_t_stride: int = 1,
-    no_max_pool: bool = False,
-) -> ResNet3D:
-    """ResNet3D of arXiv:2004.04968.
+class WideResNet3D(ResNet3D):
+    """float32 clip_NCTHW, already normalised -> logits_NK (arXiv:1711.09577, section 3.2; its k is 2): every convolution of
+    ResNet3D-50 has twice its channels, the stem's too as in the authors' present code, and a bottleneck gives out twice its
+    channels instead of four times."""
 
-    Args:
-        num_classes: length of the logits, K.
-        depth: 10, 18, 34 (basic blocks), 50, 101, 152 or 200 (bottlenecks).
-        widen_factor: multiplies every channel count; 1 is the paper's network.
-        shortcut_type: "B", 1x1x1 convolution and batch norm, or "A", strided and padded with zero channels.
-        conv1_t_size: the stem kernel's extent in time, odd.
-        conv1_t_stride: the stem's stride in time.
-        no_max_pool: leave out the max-pool after the stem.
-
-    Raises:
-        InputError: an option is out of its range.
-    """
-    check_options("resnet3d", DEPTHS, depth, widen_factor, shortcut_type, conv1_t_size, conv1_t_stride)
-    bottleneck, blocks = DEPTHS[depth]
-    expansion = BOTTLENECK_EXPANSION if bottleneck else 1
-    return ResNet3D(blocks, expansion, num_classes, widen_factor, shortcut_type, conv1_t_size, conv1_t_stride, no_max_pool)
+    bottleneck_expansion = WIDE_EXPANSION
+    k = WIDE_K
 
 
-def wide_resnet3d(
-    num_classes: int,
-    depth: int = 50,
-    widen_factor: float = 1.0,
-    shortcut_type: str = "B",
-    conv1_t_size: int = 7,
-    conv1_t_stride: int = 1,
-    no_max_pool: bool = False,
-) -> ResNet3D:
-    """Wide ResNet3D-50 (arXiv:1711.09577, section 3.2; its k is 2): every convolution of ResNet3D-50 has twice its channels,
-    the stem's too as in the authors' present code, and a bottleneck gives out twice its channels instead of four times.
-
-    The options and the errors are those of `resnet3d`; the one depth is 50.
-    """
-    check_options("wide_resnet3d", (50,), depth, widen_factor, shortcut_type, conv1_t_size, conv1_t_stride)
-    _, blocks = DEPTHS[depth]
-    return ResNet3D(
-        blocks, WIDE_EXPANSION, num_classes, WIDE_K * widen_factor, shortcut_type, conv1_t_size, conv1_t_stride, no_max_pool
-    )
+NetworkT = TypeVar("NetworkT", bound=ResNet3D)
 
 
-def check_options(
-    name: str,
-    depths: Collection[int],
-    depth: int,
-    widen_factor: float,
-    shortcut_type: str,
-    conv1_t_size: int,
-    conv1_t_stride: int,
-) -> None:
-    """Raise InputError on an option of the network `name` that is out of its range."""
-    if depth not in depths:
-        raise InputError(f"{name} has no depth {depth}: choose one of {', '.join(map(str, depths))}")
-    if shortcut_type not in ("A", "B"):
-        raise InputError(f"{name} has no shortcut_type {shortcut_type!r}: choose A or B")
-    if int(STAGE_CHANNELS[0] * widen_factor) < 1:
-        raise InputError(f"widen_factor {widen_factor} leaves no channels: {1 / STAGE_CHANNELS[0]} is the least")
-    if conv1_t_size < 1 or conv1_t_size % 2 == 0 or conv1_t_stride < 1:
-        raise InputError(f"conv1_t_size {conv1_t_size} must be odd and conv1_t_stride {conv1_t_stride} at least 1")
+def build(
+    network: type[NetworkT], name: str, depths: Collection[int], num_classes: int, options: dict[str, Any]
+) -> NetworkT:
+    """A network of this kind, called `name`, which has these depths. Raises InputError on an option out of its range."""
+    chosen = Options(**options)
+    if chosen.depth not in depths:
+        raise InputError(f"{name} has no depth {chosen.depth}: choose one of {', '.join(map(str, depths))}")
+    if chosen.shortcut_type not in ("A", "B"):
+        raise InputError(f"{name} has no shortcut_type {chosen.shortcut_type!r}: choose A or B")
+    if int(STAGE_CHANNELS[0] * chosen.widen_factor) < 1:
+        raise InputError(f"widen_factor {chosen.widen_factor} leaves no channels: {1 / STAGE_CHANNELS[0]} is the least")
+    size, stride = chosen.conv1_t_size, chosen.conv1_t_stride
+    if size < 1 or size % 2 == 0 or stride < 1:
+        raise InputError(f"conv1_t_size {size} must be odd and conv1_t_stride {stride} at least 1")
+    return network(num_classes, chosen)
+
+
+def resnet3d(num_classes: int, **options: Any) -> ResNet3D:
+    """ResNet3D of arXiv:2004.04968 with `num_classes` logits, K; see `Options`. Raises InputError on one out of range."""
+    return build(ResNet3D, "resnet3d", DEPTHS, num_classes, options)
+
+
+def wide_resnet3d(num_classes: int, **options: Any) -> WideResNet3D:
+    """Wide ResNet3D-50 (arXiv:1711.09577, section 3.2); options and errors are those of `resnet3d`, the one depth is 50."""
+    return build(WideResNet3D, "wide_resnet3d", (50,), num_classes, options)
