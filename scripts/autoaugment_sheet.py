@@ -6,25 +6,20 @@ python scripts/autoaugment_sheet.py --image photo.jpg --out autoaugment.png
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import mindspore.dataset as ds
 import numpy as np
-from mindspore.dataset import vision
-from numpy.typing import NDArray
 from PIL import Image
 
 from preprocess.common import cli
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
 from preprocess.contact_sheet import TILE_HEIGHT, SheetRow, check_picture, draw_sheet
-from train.autoaugment import POLICY, sub_policies
-from train.images import seed_operators
+from train.autoaugment import POLICY, applied, sub_policies
 
 
 @dataclass(frozen=True)
@@ -53,24 +48,15 @@ def main(options: Options) -> int:
     except OSError as error:
         raise InputError(f"--image {options.image} cannot be read: {error}") from None
     image_HWC = np.asarray(small)
-    seed_operators(options.seed)
+    rng = np.random.default_rng(options.seed)
     rows = []
     for number, (names, operations) in enumerate(zip(POLICY, sub_policies(options.as_published), strict=True), start=1):
         lines = [f"{name} {probability:g}, level {level}" for name, probability, level in names]
-        tiles = repeated(image_HWC, vision.RandomSelectSubpolicy([operations]), options.tiles)
+        tiles = (applied(operations, image_HWC, rng) for _ in range(options.tiles))
         rows.append(SheetRow((str(number), *lines), (image_HWC, *tiles)))
     draw_sheet(rows).save(options.out)
     say(f"{len(rows)} sub-policies: {options.out}")
     return 0
-
-
-def repeated(
-    image_HWC: NDArray[np.uint8], operation: vision.RandomSelectSubpolicy, times: int
-) -> Sequence[NDArray[np.uint8]]:
-    """What an operation makes of an image, drawn anew each time."""
-    images = ds.NumpySlicesDataset([image_HWC] * times, ["image"], shuffle=False)
-    images = images.map(operation, ["image"], num_parallel_workers=1)
-    return [row["image"] for row in images.create_dict_iterator(num_epochs=1, output_numpy=True)]
 
 
 if __name__ == "__main__":

@@ -23,8 +23,7 @@ from mindrecord.slices import read_frames
 from scripts.measuring import Figures, alone, timed
 from train.autoaugment import GREY, POLICY, magnitude
 from train.config import ClipConfig, load_recipe
-from train.images import FIRST_FRAME, image_batches
-from train.stream import EpochOrders, clip_rng, epoch_order, name_of, training_videos
+from train.stream import EpochOrders, clip_rng, epoch_order, name_of, training_batches, training_videos
 from train.transforms import random_resized_crop
 
 RECIPE = Path(__file__).resolve().parents[1] / "train/recipes/imagenet_glore50.yaml"
@@ -60,8 +59,8 @@ def clip_of(policy: str) -> ClipConfig:
 
 
 def ours(records: Path, split: str, policy: str, workers: int, epochs: int) -> Figures:
-    """The stream as training uses it."""
-    batches = image_batches(records, manifest.load(records), split, clip_of(policy), BATCH, SEED, workers=workers)
+    """The stream as training uses it, by threads."""
+    batches = training_batches(records, manifest.load(records), split, clip_of(policy), BATCH, SEED, workers=workers)
     return timed(batches, epochs)
 
 
@@ -73,7 +72,7 @@ def pil(records: Path, split: str, policy: str, workers: int, epochs: int) -> Fi
     def load(place: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         epoch, position, index, _ = place.tolist()
         rng = clip_rng(SEED, epoch, position, name_of(images[index]))
-        (jpeg,) = read_frames(images[index], FIRST_FRAME)
+        (jpeg,) = read_frames(images[index], np.zeros(1, np.int64))
         return np.asarray(augmented(bytes(jpeg), clip, rng)), np.array(images[index].label, np.int32)
 
     orders = EpochOrders(lambda epoch: epoch_order(len(images), BATCH, SEED, epoch), 0, 0)

@@ -1,12 +1,18 @@
-"""AutoAugment's policy for ImageNet (arXiv:1805.09501, table 9), as MindData's own operators."""
+"""AutoAugment's policy for ImageNet (arXiv:1805.09501, table 9), drawn by us and applied by MindData's own operators."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from mindspore.dataset import transforms, vision
+import numpy as np
+from mindspore.dataset import vision
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Operation = Callable[[Image, np.random.Generator], Image]
 
 GREY = 128  # what rotating and shearing leave empty, as in the authors' code
 LEVELS = 10
@@ -42,13 +48,22 @@ POLICY: tuple[SubPolicy, ...] = (
 )
 
 
-def autoaugment(as_published: bool) -> vision.RandomSelectSubpolicy:
-    """An operator on RGB images that applies one sub-policy, drawn uniformly."""
-    return vision.RandomSelectSubpolicy(sub_policies(as_published))
+def autoaugment(image_HWC: Image, as_published: bool, rng: np.random.Generator) -> Image:
+    """An RGB image after one sub-policy, drawn uniformly."""
+    return applied(sub_policies(as_published)[int(rng.integers(len(POLICY)))], image_HWC, rng)
 
 
-def sub_policies(as_published: bool) -> list[list[tuple[Any, float]]]:
-    """The policy's operators with their probabilities: by the paper, or as the MindSpore model zoo's code for GloRe."""
+def applied(sub_policy: list[tuple[Operation, float]], image_HWC: Image, rng: np.random.Generator) -> Image:
+    """An RGB image after a sub-policy's operations, each with its probability."""
+    for operation_, probability in sub_policy:
+        if rng.random() < probability:
+            image_HWC = operation_(image_HWC, rng)
+    return image_HWC
+
+
+@cache
+def sub_policies(as_published: bool) -> list[list[tuple[Operation, float]]]:
+    """The policy's operations with their probabilities: by the paper, or as the MindSpore model zoo's code for GloRe."""
     make = published_operation if as_published else operation
     return [[(make(name, level), probability) for name, probability, level in sub_policy] for sub_policy in POLICY]
 
@@ -69,15 +84,19 @@ def magnitude(name: str, level: int) -> float:
     return values.get(name, 0.1 + 1.8 * part)
 
 
-def operation(name: str, level: int) -> Any:
+def operation(name: str, level: int) -> Operation:
     """One of the paper's operations. Rotation and shear go either way, with equal chances."""
     value = magnitude(name, level)
-    return either_way(OPERATIONS[name], value) if name in ("rotate", "shear_x") else OPERATIONS[name](value)
+    if name in ("rotate", "shear_x"):
+        return either_way(OPERATIONS[name], value)
+    made = OPERATIONS[name](value)
+    return lambda image_HWC, _: made(image_HWC)
 
 
-def either_way(make: Callable[[float], Any], value: float) -> Any:
+def either_way(make: Callable[[float], Any], value: float) -> Operation:
     """An operation by `value` or by its negative."""
-    return transforms.RandomChoice([make(value), make(-value)])
+    ways = make(value), make(-value)
+    return lambda image_HWC, rng: ways[int(rng.integers(2))](image_HWC)
 
 
 def rotated(degrees: float) -> Any:
@@ -105,7 +124,7 @@ OPERATIONS: dict[str, Callable[[float], Any]] = {
 }
 
 
-def published_operation(name: str, level: int) -> Any:
+def published_operation(name: str, level: int) -> Operation:
     """An operation as the MindSpore model zoo's code for GloRe makes it, its defects included.
 
     Shear takes the factor 0.15 for degrees, so that hardly a pixel moves; solarize inverts a random range of the dark
@@ -115,9 +134,10 @@ def published_operation(name: str, level: int) -> Any:
     if name == "shear_x":
         return either_way(lambda degrees: vision.RandomAffine(degrees=0, shear=(degrees, degrees)), 0.3 * part)
     if name == "solarize":
-        return vision.RandomSolarize((0, 256 - int(256 * part)))
+        return lambda image_HWC, rng: vision.Solarize(sorted(rng.integers(0, 257 - int(256 * part), 2).tolist()))(image_HWC)
     if name == "posterize":
-        return vision.Posterize(4 - int(4 * part))
+        fewest = vision.Posterize(4 - int(4 * part))
+        return lambda image_HWC, _: fewest(image_HWC)
     if name == "rotate":
         return either_way(lambda degrees: vision.RandomRotation((degrees, degrees)), int(30 * part))
     return operation(name, level)

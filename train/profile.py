@@ -30,7 +30,7 @@ from preprocess.common import cli
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from train import config, devices, images, trainer
+from train import config, devices, stream, trainer
 from train.config import DEFAULT_RECIPE, Recipe
 from train.step import new_step
 
@@ -96,12 +96,10 @@ def main(options: Options) -> int:
 def training_batches(options: Options, packed: manifest.Manifest) -> Callable[[], Iterator[Batch]]:
     """What gives a new stream of batches, epoch after epoch without end."""
 
-    new_stream = images.stream_for(options.settings, options.loader)
-
     def batches() -> Iterator[Batch]:
         epoch = 0
         while True:
-            dataset = new_stream(
+            dataset = stream.training_batches(
                 options.records.resolve(),
                 packed,
                 options.split,
@@ -110,6 +108,7 @@ def training_batches(options: Options, packed: manifest.Manifest) -> Callable[[]
                 options.settings.seed,
                 first_epoch=epoch,
                 workers=available_cpus(),
+                processes=options.loader == "processes",
             )
             yield from dataset.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
             epoch += 1

@@ -80,8 +80,8 @@ def mixup_shares(alpha: float, seed: int, steps: int) -> NDArray[np.float32]:
 
 
 class WeightedLoss(nn.Cell):
-    """uint8 clip_NTHWC or image_NHWC, label_N, weight_N, share -> the weighted sum of the clips' softmax cross-entropy, with
-    label smoothing (arXiv:1512.00567, section 7).
+    """uint8 clip_NTHWC, label_N, weight_N, share -> the weighted sum of the clips' softmax cross-entropy, with label
+    smoothing (arXiv:1512.00567, section 7).
 
     With mixup (arXiv:1710.09412, eq. 1) each clip is `share` itself and for the rest the clip before it in the batch, in
     pixels and in loss. A clip whose neighbour is padding stays as it is.
@@ -97,8 +97,6 @@ class WeightedLoss(nn.Cell):
         self.totals = ms.Parameter(ops.zeros(3, ms.float32), name=TOTALS, requires_grad=False)
 
     def construct(self, clip_NTHWC: Tensor, label_N: Tensor, weight_N: Tensor, share: Tensor) -> Tensor:
-        if clip_NTHWC.ndim == 4:  # image_NHWC
-            clip_NTHWC = clip_NTHWC.expand_dims(1)
         if not self.mixup:
             logits_NK = self.logits(clip_NTHWC)
             return self.counted(logits_NK, self.loss(logits_NK, label_N), label_N, weight_N)

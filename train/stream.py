@@ -20,6 +20,7 @@ from preprocess.catalog import TRAIN
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
+from train.autoaugment import autoaugment
 from train.config import ClipConfig
 from train.sampling import SAMPLERS, Indices, Views
 from train.transforms import (
@@ -215,7 +216,8 @@ def distinct(frames: Indices) -> tuple[Indices, Indices | None]:
 
 
 def augmented(jpegs: list[memoryview], clip: ClipConfig, rng: np.random.Generator, out_THWC: NDArray[np.uint8]) -> None:
-    """Write the frames into `out_THWC`, with one crop, one flip and one change of colour drawn from `rng`."""
+    """Write the frames into `out_THWC`, with one crop, one flip and one change of colour drawn from `rng`; an image also
+    with one of AutoAugment's sub-policies."""
     height, width = frame_size(jpegs[0])
     if clip.crop == "resized":
         box = random_resized_crop(height, width, clip.crop_scale, clip.crop_ratio, rng)
@@ -224,6 +226,8 @@ def augmented(jpegs: list[memoryview], clip: ClipConfig, rng: np.random.Generato
     decode_clip(jpegs, box, bool(rng.random() < clip.flip), out_THWC)
     if any(clip.jitter):
         jitter_colour(out_THWC, *(rng.uniform(1 - most, 1 + most) for most in clip.jitter))
+    if clip.autoaugment != "none":
+        out_THWC[0] = autoaugment(out_THWC[0], clip.autoaugment == "as_published", rng)
 
 
 def whole_videos(

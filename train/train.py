@@ -33,7 +33,7 @@ from preprocess.common import cli, files
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from train import checkpoint, config, devices, images, run_folder, stream, trainer
+from train import checkpoint, config, devices, run_folder, stream, trainer
 from train.checkpoint import Meta, Progress
 from train.config import DEFAULT_RECIPE, Recipe
 from train.curves import draw_curves
@@ -129,11 +129,11 @@ def plan(options: Options, packed: Manifest, folder: Path, rank: int, ranks: int
     recipe, records, split = options.settings, options.records.resolve(), options.split
     names = held_out_videos(records, packed, split, recipe)
     workers = max(available_cpus() // devices.local_ranks(), 1)
-    new_stream = images.stream_for(recipe, options.loader)
-    watchdog = stream.Watchdog(recipe.batch_size, counts=options.loader == "threads")
+    processes = options.loader == "processes"
+    watchdog = stream.Watchdog(recipe.batch_size, counts=not processes)
 
     def batches(epoch: int, step: int) -> ds.Dataset:
-        return new_stream(
+        return stream.training_batches(
             records,
             packed,
             split,
@@ -146,6 +146,7 @@ def plan(options: Options, packed: Manifest, folder: Path, rank: int, ranks: int
             first_step=step,
             held_out=names,
             workers=workers,
+            processes=processes,
             watchdog=watchdog,
         )
 
