@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.common import cli, files
-from preprocess.common.cpus import available_cpus
+from preprocess.common.cpus import worker_count
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
 
@@ -187,6 +187,7 @@ def write_lists(folder: Path, groups: int, clips: int) -> None:
 
 
 def main(options: Options) -> int:
+    workers = worker_count(options.workers)
     least = 3 * GROUPS_PER_TEST_SPLIT
     if options.groups < least or options.clips < 1:
         raise InputError(
@@ -206,7 +207,7 @@ def main(options: Options) -> int:
             (building / "video" / class_name).mkdir(parents=True)
         (building / "split").mkdir()
         write_lists(building / "split", options.groups, options.clips)
-        with ProcessPoolExecutor(options.workers or available_cpus()) as pool:
+        with ProcessPoolExecutor(workers) as pool:
             jobs = [
                 pool.submit(write_group, building, options.seed, group, options.clips)
                 for group in range(1, options.groups + 1)

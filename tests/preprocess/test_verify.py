@@ -30,6 +30,7 @@ def test_a_whole_frames_folder_is_as_its_ledger_says(frames: Path, run: Run) -> 
         ),
         (lambda f: shutil.copytree(f / VIDEO, f / "Beta/stranger"), "Beta/stranger is no folder of a video"),
         (lambda f: shutil.rmtree(f / VIDEO), "image_00001.jpg is missing"),
+        (lambda f: (shutil.rmtree(f / VIDEO), (f / VIDEO).touch()), "image_00001.jpg is missing"),
         (lambda f: (f / "ledger.jsonl").write_text(""), "is in no line of the ledger"),
     ],
 )
