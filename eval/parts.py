@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.common import files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
 
@@ -76,10 +77,8 @@ class PartsFolder:
 
     def leave(self, rank: int, score_WK: NDArray[np.float32]) -> None:
         """Write a rank's scores; they appear by rename."""
-        partial = self.path(rank).with_suffix(".partial")
-        with partial.open("wb") as stream:
-            np.save(stream, score_WK)
-        os.replace(partial, self.path(rank))
+        with files.by_rename(self.path(rank)) as partial:
+            np.save(partial, score_WK)
 
     def others(self) -> list[NDArray[np.float32]]:
         """The scores of all ranks but the first, in order, waiting for those that are not there; their files are removed."""

@@ -181,7 +181,7 @@ def training_batches(
         for n, (epoch, position, index, _) in enumerate(places.tolist()):
             video = videos[index]
             labels[n] = video.label
-            rng = clip_rng(seed, epoch, position, f"{video.class_name}/{video.video_id}")
+            rng = clip_rng(seed, epoch, position, name_of(video))
             wanted, repeats = distinct(SAMPLERS[clip.sampling](video.frames, clip.frames, clip.stride, rng))
             jpegs = read_frames(video, wanted)
             if watchdog:

@@ -158,6 +158,7 @@ def test_records_of_other_classes_are_refused_and_the_names_shown(
         (("--views", "10x2"), "--views 10x2 is not understood"),
         (("--stride", "0"), "--stride 0 is not 1 or more"),
         (("--splits", "1,2"), "--splits 1,2 takes one of --checkpoints for each split, in that order, here 0"),
+        (("--checkpoints", "a"), "--splits (none) takes one of --checkpoints for each split, in that order, here 1"),
         (("--checkpoints", "a", "b"), "takes one of --checkpoints for each split, in that order, here 2"),
     ],
 )
