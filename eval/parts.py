@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from preprocess.common import files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
+from train.cluster import number
 
 POLL_S = 0.2
 SAY_EVERY_S = 60.0
@@ -39,8 +40,8 @@ def is_scheduler() -> bool:
 
 def own_rank() -> Rank:
     """What msrun, or whoever starts the ranks, says in RANK_ID and RANK_SIZE; one process alone when it says nothing."""
-    found = Rank(*(int(os.environ.get(name, default)) for name, default in (("RANK_ID", "0"), ("RANK_SIZE", "1"))))
-    if not 0 <= found.rank < found.ranks:
+    found = Rank(number(os.environ, "RANK_ID", 0, least=0), number(os.environ, "RANK_SIZE", 1, least=1))
+    if found.rank >= found.ranks:
         raise InputError(f"RANK_ID={found.rank} is not one of RANK_SIZE={found.ranks}, counted from 0")
     return found
 

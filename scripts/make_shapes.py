@@ -31,6 +31,7 @@ from preprocess.common.progress import progress, say
 
 WIDTH, HEIGHT, FPS = 320, 240, 25
 SHAPES_PER_SCENE = 4
+SPRITE_SIZE = 160  # pixels
 GROUPS_PER_TEST_SPLIT = 7  # as in UCF101: of 25 groups, test split 1 holds 1-7, split 2 holds 8-14, split 3 holds 15-21
 MIN_RADIUS, MAX_RADIUS = 24.0, 84.0  # pixels
 FRAMES = (28, 32)  # a video's length, both ends included
@@ -84,8 +85,9 @@ def texture(rng: np.random.Generator, height: int, width: int, contrast: float) 
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def sprite(rng: np.random.Generator, size: int = 160) -> NDArray[np.uint8]:
-    """A textured polygon without symmetry, on a transparent square: (size, size, 4) uint8."""
+def sprite(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A textured polygon without symmetry, on a transparent square: (160, 160, 4) uint8."""
+    size = SPRITE_SIZE
     corners = int(rng.integers(5, 9))
     angles = np.sort((np.arange(corners) + rng.uniform(-0.3, 0.3, corners)) * 2 * np.pi / corners)
     radii = rng.uniform(0.5, 1.0, corners) * (size / 2 - 2)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocess import catalog
+from preprocess import catalog, ledger
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
 
@@ -82,3 +82,10 @@ def test_a_damaged_catalog_is_refused_by_name(tmp_path: Path, text: str) -> None
     (tmp_path / "catalog.json").write_text(text)
     with pytest.raises(InputError, match=r"catalog\.json"):
         catalog.load(tmp_path)
+
+
+@pytest.mark.parametrize("line", [b"{", b"3", b"[]", b'{"class_name": "\xff"}', b'{"other": 1}'])
+def test_a_damaged_line_of_the_ledger_is_named(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "ledger.jsonl").write_bytes(line + b"\n")
+    with pytest.raises(InputError, match=r"ledger\.jsonl, line 1 is damaged: delete that line"):
+        ledger.read(tmp_path)
