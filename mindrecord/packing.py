@@ -92,7 +92,7 @@ def find_source(options: Options, building: Building) -> Source:
     if options.from_videos:
         return videos.videos_folder(options, options.segment_frames, building.folder, options.out)
     if options.dataset == images.DATASET:
-        return images.image_folder(options.root, worker_count(options.workers), options.cluster)
+        return images.image_folder(options.root, options.workers, options.cluster)
     return sources.frames_folder(options.frames, options.segment_frames)
 
 
@@ -170,9 +170,8 @@ def write_all(options: Options, building: Building, source: Source, settings: di
     if finished:
         say(f"{len(finished)} of {len(tasks)} shards are there from a run before")
     tasks = [replace(task, before=finished.get(task.path.name)) for task in tasks]
-    workers = min(worker_count(options.workers), len(tasks))
     done = {}
-    for shard in progress(executors.run(write_shard, tasks, workers, options.cluster), "shards", total=len(tasks)):
+    for shard in progress(executors.run(write_shard, tasks, options.workers, options.cluster), "shards", total=len(tasks)):
         done[shard.file] = shard
         if shard != finished.get(shard.file):
             building.append(shard)

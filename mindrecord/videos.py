@@ -15,7 +15,6 @@ from mindrecord.plan import PlannedRow, segment_rows
 from mindrecord.sources import PackableVideo, Source, absent
 from preprocess import executors, extraction, ledger
 from preprocess.common import files
-from preprocess.common.cpus import worker_count
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
 from preprocess.extract import Task, attempt, failed
@@ -84,7 +83,7 @@ def videos_folder(options: extraction.Options, segment_frames: int, folder: Path
         for video, path in matched.found.items()
     }
     todo = [replace(task, before=before[name].entry if name in before else None) for name, task in tasks.items()]
-    results = executors.run(measure, todo, worker_count(options.workers), options.cluster, crashed=given_up)
+    results = executors.run(measure, todo, options.workers, options.cluster, crashed=given_up)
     measured = {name: Measured(entry, ()) for name, entry in extraction.missing(options, matched).items()}
     for one in progress(results, "videos measured", total=len(todo)):
         name = one.entry.name

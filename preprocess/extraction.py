@@ -178,7 +178,7 @@ def extract_all(options: Options, listed: Catalog, matched: Matched) -> list[led
         for video, path in matched.found.items()
     ]
     entries = missing(options, matched)
-    results = executors.run(extract, tasks, worker_count(options.workers), options.cluster, crashed=failed)
+    results = executors.run(extract, tasks, options.workers, options.cluster, crashed=failed)
     for entry in progress(results, "videos", total=len(tasks)):
         entries[entry.name] = entry
         if entry != before.get(entry.name):

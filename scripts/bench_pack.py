@@ -28,7 +28,6 @@ from mindrecord.manifest import Shard
 from mindrecord.pack import ShardTask, write_shard
 from preprocess import executors
 from preprocess.common import cli, files
-from preprocess.common.cpus import worker_count
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Options:
     pairs: int = 3
     """How often each side runs, in turn, after one run that is not counted."""
     workers: int = 2
-    """Processes that pack; 0 takes every core this process may use."""
+    """Processes that pack."""
     json: Path | None = None
     """Write the figures here too."""
 
@@ -77,7 +76,7 @@ def compare(options: Options, scratch: Path) -> dict[str, float]:
     pack = packing.Options(frames=options.frames, shard_mb=options.shard_mb, segment_frames=options.segment_frames)
     tasks, frame_mb = shard_tasks(pack, scratch)
     os.sync()
-    done = list(executors.run(timed_shard, tasks, worker_count(options.workers)))
+    done = list(executors.run(timed_shard, tasks, options.workers))
     pack_s = max(one.ended_s for one in done) - min(one.began_s for one in done)
     os.sync()
     began = time.perf_counter()

@@ -58,6 +58,10 @@ def test_flipped_bits_in_a_zip_are_noticed(ucf: Path, tmp_path: Path, run: Run) 
         assert f"{VIDEO}.zip" in run(COMMAND, tmp_path / "f", code=2).stdout
 
 
+def test_fewer_workers_than_none_are_refused(frames: Path, run: Run) -> None:
+    assert "--workers -1 is not 0 or more" in error_line(run(COMMAND, frames, "--workers", -1, code=2))
+
+
 def test_what_is_no_frames_folder_is_refused(tmp_path: Path, run: Run) -> None:
     assert "is not a frames folder" in error_line(run(COMMAND, tmp_path, code=2))
     (tmp_path / "catalog.json").write_text(json.dumps({"schema": 99}))
