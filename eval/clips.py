@@ -13,7 +13,9 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from preprocess import jpeg
+from preprocess import extraction, jpeg
+from preprocess.annotations.on_disk import VIDEO_SUFFIXES, list_videos
+from preprocess.common import files
 from preprocess.common.errors import InputError
 from preprocess.decode import open_video
 from preprocess.selection import Selection
@@ -22,8 +24,7 @@ from train.sampling import windows
 from train.transforms import Box, centre_crop, decode_views, frame_size
 
 T = TypeVar("T")
-SHORT_SIDE, QUALITY = 240, 90  # the defaults of preprocess/extract_frames.py
-SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".3gp")
+SHORT_SIDE, QUALITY = extraction.Options.short_side, extraction.Options.quality
 TEXT_SIZE, MARGIN = 15, 6
 
 
@@ -33,9 +34,9 @@ def find_clips(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise InputError(f"{path} does not exist: give videos, or folders of videos")
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        inside = [path / name for name in list_videos(path)] if path.is_dir() else [path]
         if not inside:
-            raise InputError(f"{path} has no video: they end in {', '.join(SUFFIXES)}")
+            raise InputError(f"{path} has no video: they end in {', '.join(VIDEO_SUFFIXES)}")
         found += inside
     return found
 
@@ -78,26 +79,15 @@ def written(frame_HWC: NDArray[np.uint8], lines: Sequence[str]) -> NDArray[np.ui
     return np.asarray(image, np.uint8)
 
 
-def check_mp4(out: Path, option: str) -> None:
-    """Raise InputError unless a video can be written to `out`."""
-    if out.suffix.lower() != ".mp4" or not out.parent.is_dir():
-        raise InputError(f"{option} {out}: {option} ends in .mp4, in a folder that exists")
-
-
 def write_mp4(path: Path, fps: float, frames: Iterable[NDArray[np.uint8]]) -> None:
     """Write frames (H, W, 3), RGB, of one size as H.264; a last odd row or column is cut. The file appears by rename."""
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        with av.open(str(partial), "w") as container:
-            stream = container.add_stream("libx264", rate=round(fps) or 25, options={"crf": "20", "preset": "veryfast"})
-            stream.pix_fmt = "yuv420p"
-            for i, frame_HWC in enumerate(frames):
-                height, width = (side // 2 * 2 for side in frame_HWC.shape[:2])
-                if i == 0:
-                    stream.width, stream.height = width, height
-                even = np.ascontiguousarray(frame_HWC[:height, :width])
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
-            container.mux(stream.encode())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with files.by_rename(path) as partial, av.open(str(partial), "w") as container:
+        stream = container.add_stream("libx264", rate=round(fps) or 25, options={"crf": "20", "preset": "veryfast"})
+        stream.pix_fmt = "yuv420p"
+        for i, frame_HWC in enumerate(frames):
+            height, width = (side // 2 * 2 for side in frame_HWC.shape[:2])
+            if i == 0:
+                stream.width, stream.height = width, height
+            even = np.ascontiguousarray(frame_HWC[:height, :width])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+        container.mux(stream.encode())

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
@@ -115,9 +114,10 @@ def plan(options: Options) -> list[Job]:
         files.refuse_other_folder(folder, results.RESULTS, "a report")
         return [Job(path, options.split, folder)]
     names = options.splits.split(",")
-    if options.checkpoint or options.split or len(set(names)) < len(names) or len(names) != len(options.checkpoints):
+    fit = options.splits and len(set(names)) == len(names) == len(options.checkpoints)
+    if not fit or options.checkpoint or options.split:
         raise InputError(
-            f"--splits {options.splits} takes one of --checkpoints for each split, in that order, here "
+            f"--splits {options.splits or '(none)'} takes one of --checkpoints for each split, in that order, here "
             f"{len(options.checkpoints)}, and neither --checkpoint nor --split: --splits 1,2,3 --checkpoints A B C"
         )
     folder = options.out or SPLITS_REPORT
@@ -160,12 +160,9 @@ def evaluate(
         shared = f", shared by {rank.ranks} ranks" if rank.ranks > 1 else ""
         say(f"{job.checkpoint} on the test videos of split {split} of {options.records}{shared} -> {job.folder}")
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch:
-        here = Path.cwd()
-        devices.work_in(Path(scratch))
+    with devices.work_aside():
         windows = chain.from_iterable(progress(stream.decoded_ahead(own, clip, views), "videos", total=len(own)))
         scores = list(score_windows(Scorer(network, clip), windows, options.batch_size))
-        devices.work_in(here)
     score_WK = np.array(scores, np.float32).reshape(-1, len(packed.class_names))
     if folder and rank.rank:
         folder.leave(rank.rank, score_WK)

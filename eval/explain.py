@@ -6,7 +6,6 @@ python eval/explain.py clip.avi --checkpoint work/runs/mine/last.ckpt --out cam.
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 
 from eval import clips
 from eval.layers import check_layer
-from preprocess.common import cli
+from preprocess.common import cli, files
 from preprocess.common.errors import InputError, nearest
 from preprocess.common.progress import say
 from preprocess.decode import DecodeError, open_video
@@ -53,24 +52,23 @@ class Options:
 
 
 def main(options: Options) -> int:
-    clips.check_mp4(options.out, "--out")
+    files.check_file(options.out, "--out", ".mp4")
     (path, *others) = clips.find_clips([options.clip])
     if others:
         raise InputError(f"{options.clip} holds {1 + len(others)} videos: name one")
     devices.use(devices.target(), seed=0)
     ms.set_context(mode=ms.PYNATIVE_MODE)  # a layer's output is taken on the way, which a compiled graph does not give
     meta, network = checkpoint.restore(options.checkpoint)
+    if meta.model.for_images:
+        raise InputError(f"{options.checkpoint} is of {meta.model.name}, which is for images: explained are clips")
     check_layer(network, options.layer)
     if options.class_name is not None and options.class_name not in meta.class_names:
         close = nearest(options.class_name, meta.class_names)
         raise InputError(f"{options.checkpoint} has no class {options.class_name!r}{close}")
     path, out = path.absolute(), options.out.absolute()
-    here = Path.cwd()
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            devices.work_in(Path(scratch))
+        with devices.work_aside():
             label, score, heat_WTHW = grad_cam(network, path, meta.clip, options.layer, label_of(options, meta.class_names))
-            devices.work_in(here)
         text = f"{meta.class_names[label]}  {score:.2f}"
         clips.write_mp4(
             out, open_video(path, clips.SHORT_SIDE, Selection()).info.fps, drawn(path, heat_WTHW, meta.clip, text)

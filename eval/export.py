@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +52,7 @@ class Options:
 def main(options: Options) -> int:
     if options.batch_size < 1:
         raise InputError(f"--batch-size {options.batch_size} is not 1 or more")
-    if options.out.suffix != f".{options.format}" or not options.out.parent.is_dir():
-        raise InputError(f"--out {options.out}: it ends in .{options.format}, in a folder that exists")
+    files.check_file(options.out, "--out", f".{options.format}")
     if options.format == "onnx" and importlib.util.find_spec("onnxruntime") is None:
         raise InputError("--format onnx needs onnxruntime: pip install onnxruntime, see requirements-extra.in")
     records, out = options.records.resolve(), options.out.resolve()
@@ -64,14 +62,11 @@ def main(options: Options) -> int:
     network.set_train(False)
     if options.format == "onnx":
         pad_apart(network)
-    here = Path.cwd()
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as scratch:
-        partial = Path(scratch) / f"model.{options.format}"
-        devices.work_in(Path(scratch))
+    with devices.work_aside(out.parent) as scratch:
+        partial = scratch / f"model.{options.format}"
         ms.export(network, ms.Tensor(batches[0]), file_name=str(partial), file_format=options.format.upper())
         expected = np.concatenate([network(ms.Tensor(batch)).asnumpy() for batch in batches])
         found = np.concatenate(run_exported(partial, batches))
-        devices.work_in(here)
         difference = float(np.abs(found - expected).max() / np.abs(expected).max())
         if not difference <= LARGEST_DIFFERENCE:  # also when it is NaN
             raise InputError(

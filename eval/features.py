@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from eval.layers import check_layer, cut_after
 from mindrecord import manifest
 from mindrecord.slices import Video
 from preprocess.catalog import TEST, TRAIN
-from preprocess.common import cli
+from preprocess.common import cli, files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
 from train import checkpoint, devices, stream
@@ -67,11 +66,8 @@ def main(options: Options) -> int:
     videos = [(flag, video) for flag in flags for video in stream.videos_of_split(records, packed, options.split, flag)]
     if not videos:
         raise InputError(f"{options.records} has no {options.side} video of split {options.split}")
-    here = Path.cwd()
-    with tempfile.TemporaryDirectory() as scratch:
-        devices.work_in(Path(scratch))
+    with devices.work_aside():
         features_VC = features(network, [video for _, video in videos], meta.clip, options.batch_size)
-        devices.work_in(here)
     sides = ["train" if flag == TRAIN else "test" for flag, _ in videos]
     columns = {
         "label": np.array([video.label for _, video in videos], np.int32),
@@ -90,9 +86,8 @@ def check(options: Options) -> None:
         raise InputError(f"--side {options.side} is not known: {', '.join(SIDES)}")
     if options.batch_size < 1:
         raise InputError(f"--batch-size {options.batch_size} is not 1 or more")
-    if options.out.suffix not in (".npz", ".parquet") or not options.out.parent.is_dir():
-        raise InputError(f"--out {options.out}: --out ends in .npz or .parquet, in a folder that exists")
-    if options.out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+    files.check_file(options.out, "--out", ".npz", ".parquet")
+    if options.out.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise InputError("--out .parquet needs pyarrow: pip install pyarrow, see requirements-extra.in, or choose .npz")
 
 
@@ -112,16 +107,12 @@ def features(network: nn.Cell, videos: list[Video], clip: ClipConfig, batch_size
 
 def write(out: Path, features_VC: NDArray[np.float32], columns: dict[str, NDArray[np.generic]]) -> None:
     """Write features and columns; the file appears by rename."""
-    partial = out.with_name(f".partial-{out.name}")
-    try:
-        if out.suffix == ".npz":
+    with files.by_rename(out) as partial:
+        if out.suffix.lower() == ".npz":
             with partial.open("wb") as stream_out:
                 np.savez_compressed(stream_out, features=features_VC, **columns)
         else:
             pd.DataFrame({**columns, "features": list(features_VC)}).to_parquet(partial, engine="pyarrow", index=False)
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

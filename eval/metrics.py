@@ -59,8 +59,9 @@ def figures(scores_VK: NDArray[np.float64], label_V: NDArray[np.int64], clip_hit
     )
 
 
-def wilson_interval(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
     """The 95 % interval of a share of `count` trials (Wilson, J. Am. Stat. Assoc. 22, 1927, p. 209), count >= 1."""
+    z = 1.96  # standard deviations of a normal distribution that hold 95 % of it
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     return float(max(centre - half, 0.0)), float(min(centre + half, 1.0))

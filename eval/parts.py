@@ -16,8 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.common import files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
+from train.cluster import number
 
 POLL_S = 0.2
 SAY_EVERY_S = 60.0
@@ -38,8 +40,8 @@ def is_scheduler() -> bool:
 
 def own_rank() -> Rank:
     """What msrun, or whoever starts the ranks, says in RANK_ID and RANK_SIZE; one process alone when it says nothing."""
-    found = Rank(*(int(os.environ.get(name, default)) for name, default in (("RANK_ID", "0"), ("RANK_SIZE", "1"))))
-    if not 0 <= found.rank < found.ranks:
+    found = Rank(number(os.environ, "RANK_ID", 0, least=0), number(os.environ, "RANK_SIZE", 1, least=1))
+    if found.rank >= found.ranks:
         raise InputError(f"RANK_ID={found.rank} is not one of RANK_SIZE={found.ranks}, counted from 0")
     return found
 
@@ -76,10 +78,8 @@ class PartsFolder:
 
     def leave(self, rank: int, score_WK: NDArray[np.float32]) -> None:
         """Write a rank's scores; they appear by rename."""
-        partial = self.path(rank).with_suffix(".partial")
-        with partial.open("wb") as stream:
-            np.save(stream, score_WK)
-        os.replace(partial, self.path(rank))
+        with files.by_rename(self.path(rank)) as partial:
+            np.save(partial, score_WK)
 
     def others(self) -> list[NDArray[np.float32]]:
         """The scores of all ranks but the first, in order, waiting for those that are not there; their files are removed."""

@@ -7,7 +7,6 @@ python eval/predict.py clip.avi --checkpoint work/runs/mine/last.ckpt --overlay 
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,21 +61,20 @@ def main(options: Options) -> int:
     if (options.camera is None) == (not options.clips):
         raise InputError("give videos or folders of videos, or --camera 0, not both")
     paths = [path.absolute() for path in clips.find_clips(options.clips)]
+    if options.json:
+        files.check_file(options.json, "--json", ".json")
     if options.overlay:
-        clips.check_mp4(options.overlay, "--overlay")
+        files.check_file(options.overlay, "--overlay", ".mp4")
         if len(paths) != 1:
             raise InputError(f"--overlay takes one video, here {len(paths)}")
     capture = open_camera(options.camera) if options.camera is not None else None
     devices.use(devices.target(), seed=0)
     meta, network = checkpoint.restore(options.checkpoint)
     scorer = Scorer(network, meta.clip)
-    here = Path.cwd()
-    with tempfile.TemporaryDirectory() as scratch:
-        devices.work_in(Path(scratch))
+    with devices.work_aside():
         if capture:
             follow(capture, scorer, meta, options.top_k)
         scores, failed = predict(paths, scorer, meta)
-        devices.work_in(here)
     names = dict(zip(paths, unique_names(paths), strict=True))
     results = {
         names[path]: best_classes(score_WK.mean(axis=0), meta.class_names, options.top_k)

@@ -44,12 +44,7 @@ class Building:
 
     def finished(self) -> dict[str, Shard]:
         """The lines of `finished.jsonl` by file. A last line that was cut off by a kill is left out."""
-        path = self.folder / FINISHED
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            files.write_text(path, whole)
-        shards = [shard_from_json(json.loads(line)) for line in whole.splitlines()]
+        shards = [shard_from_json(json.loads(line)) for line in files.whole_lines(self.folder / FINISHED)]
         return {shard.file: shard for shard in shards}
 
     def append(self, shard: Shard) -> None:

@@ -14,9 +14,9 @@ import numpy as np
 from mindspore.mindrecord import FileWriter
 
 from mindrecord import schema
-from mindrecord.jpegs import Jpegs
 from mindrecord.manifest import Shard
-from mindrecord.plan import HEADER_BYTES, MIB, PlannedRow
+from mindrecord.plan import HEADER_BYTES, MIB
+from mindrecord.sources import PackableVideo
 from preprocess.common import files
 from preprocess.common.errors import InputError
 
@@ -26,31 +26,13 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 @dataclass(frozen=True)
-class VideoSource:
-    """One video to pack: what its rows say of it, which rows it makes, and where their JPEGs are."""
-
-    class_name: str
-    video_id: str
-    label: int
-    flags: tuple[int, ...]
-    fps: float
-    rows: tuple[PlannedRow, ...]
-    jpegs: Jpegs
-
-    @property
-    def frames(self) -> int:
-        """Frames of the whole video."""
-        return sum(row.frames for row in self.rows)
-
-
-@dataclass(frozen=True)
 class ShardTask:
     """One shard to write: where, with which page size, from which videos, and what a run before says it has written."""
 
     path: Path
     page_bytes: int
     flags: tuple[int, ...]
-    videos: tuple[VideoSource, ...]
+    videos: tuple[PackableVideo, ...]
     before: Shard | None = None
 
 
@@ -108,23 +90,23 @@ def index_path(shard: Path) -> Path:
     return shard.with_name(shard.name + ".db")
 
 
-def make_rows(video: VideoSource) -> Iterator[dict[str, Any]]:
+def make_rows(packable: PackableVideo) -> Iterator[dict[str, Any]]:
     """Read a video's JPEGs into its rows. Raises InputError when they are not those that were planned."""
-    jpegs = video.jpegs.read()
-    for row in video.rows:
+    video, jpegs = packable.video, packable.jpegs.read()
+    for row in packable.rows:
         part = jpegs[row.first_frame : row.first_frame + row.frames]
         if sum(map(len, part)) != row.jpeg_bytes:
             raise InputError(
-                f"{video.jpegs} has other bytes than the ledger says: delete it and run extract_frames.py again"
+                f"{packable.jpegs} has other bytes than the ledger says: delete it and run extract_frames.py again"
             )
         yield {
             "class_name": video.class_name,
             "video_id": video.video_id,
             "label": video.label,
             "flags": np.array(video.flags, np.int32),
-            "fps": video.fps,
+            "fps": packable.fps,
             "first_frame": row.first_frame,
-            "video_frames": video.frames,
+            "video_frames": packable.frames,
             "offsets": np.cumsum([0, *map(len, part)], dtype=np.int64),
             "jpegs": b"".join(part),
         }

@@ -12,14 +12,14 @@ import tyro
 from mindrecord import images, manifest, schema, sources, videos
 from mindrecord.building import Building
 from mindrecord.manifest import Manifest, count_classes
-from mindrecord.pack import ShardTask, VideoSource, write_shard
+from mindrecord.pack import ShardTask, write_shard
 from mindrecord.plan import MAX_PAGE_BYTES, MIB, PlannedVideo, page_bytes, plan_shards
 from mindrecord.sources import Source
 from preprocess import executors, extraction, frame_store, ledger
 from preprocess.annotations import ReaderOptions
 from preprocess.catalog import TEST, TRAIN
 from preprocess.common import files
-from preprocess.common.cpus import available_cpus
+from preprocess.common.cpus import worker_count
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
 
@@ -59,34 +59,32 @@ class Options(extraction.Options):
         return replace(super().reader, seed=self.seed if self.dataset == "folder" else ReaderOptions.seed)
 
     @property
-    def what(self) -> str:
-        """What is packed, for people."""
-        if self.from_videos or self.dataset == images.DATASET:
-            return f"{self.dataset} at {self.root}"
-        return str(self.frames)
+    def from_frames(self) -> bool:
+        """Whether a frames folder is packed, as whose videos the stage before has said what failed and what is missing."""
+        return not self.from_videos and self.dataset != images.DATASET
 
 
 def main(options: Options) -> int:
     check(options)
-    say(f"{options.what} -> {options.out}")
+    say(f"{options.frames if options.from_frames else f'{options.dataset} at {options.root}'} -> {options.out}")
     files.refuse_other_folder(options.out, manifest.FILE_NAME, "a records folder")
     with files.locked(options.out):
         building = Building(options.out)
         source = find_source(options, building)
         settings = pack_settings(options, source)
         if (options.out / manifest.FILE_NAME).is_file():
-            refuse_another_pack(options.out, settings, source.sha256)
+            packed = same_pack(options.out, settings, source.sha256)
             building.remove()
             say(f"{options.out} already holds these frames; nothing to do")
-            return 0
-        began = time.monotonic()
-        packed = write_all(options, building, source, settings)
-        if source.entries:
-            ledger.rewrite(building.records, source.entries)
-        manifest.save(packed, building.records)
-        building.publish()
-    report(packed, time.monotonic() - began)
-    return 0 if (options.what == str(options.frames)) else exit_code(options, packed)
+        else:
+            began = time.monotonic()
+            packed = write_all(options, building, source, settings)
+            if source.entries:
+                ledger.rewrite(building.records, source.entries)
+            manifest.save(packed, building.records)
+            building.publish()
+            report(packed, time.monotonic() - began)
+    return 0 if options.from_frames else exit_code(options, packed)
 
 
 def find_source(options: Options, building: Building) -> Source:
@@ -94,7 +92,7 @@ def find_source(options: Options, building: Building) -> Source:
     if options.from_videos:
         return videos.videos_folder(options, options.segment_frames, building.folder, options.out)
     if options.dataset == images.DATASET:
-        return images.image_folder(options.root, options.workers or available_cpus(), options.cluster)
+        return images.image_folder(options.root, options.workers, options.cluster)
     return sources.frames_folder(options.frames, options.segment_frames)
 
 
@@ -132,8 +130,9 @@ def check(options: Options) -> None:
             if getattr(options, field.name) != field.default:
                 name = field.name.replace("_", "-")
                 raise InputError(f"--{name} {getattr(options, field.name)} does nothing here: it goes with --from-videos")
-    if options.shard_mb < 1 or options.workers < 0 or options.seed < 0:
-        raise InputError("--shard-mb is 1 or more, --seed and --workers are 0 or more")
+    if options.shard_mb < 1 or options.seed < 0:
+        raise InputError("--shard-mb is 1 or more, --seed 0 or more")
+    worker_count(options.workers)
     if options.segment_frames < 0 or options.segment_frames % WINDOW_FRAMES:
         raise InputError(
             f"--segment-frames {options.segment_frames} is not a multiple of {WINDOW_FRAMES}: evaluation takes windows of "
@@ -141,8 +140,8 @@ def check(options: Options) -> None:
         )
 
 
-def refuse_another_pack(out: Path, settings: dict[str, Any], frames_sha256: str) -> None:
-    """Raise InputError when the records at `out` are not of these frames and settings."""
+def same_pack(out: Path, settings: dict[str, Any], frames_sha256: str) -> Manifest:
+    """The manifest of the records at `out`. Raises InputError when they are not of these frames and settings."""
     before = manifest.load(out)
     for name, value in settings.items():
         if before.settings.get(name) != value:
@@ -155,6 +154,7 @@ def refuse_another_pack(out: Path, settings: dict[str, Any], frames_sha256: str)
             f"{out} holds other frames (the ledger has changed since): choose another --out, or delete that "
             "folder to pack again"
         )
+    return before
 
 
 def write_all(options: Options, building: Building, source: Source, settings: dict[str, Any]) -> Manifest:
@@ -164,15 +164,14 @@ def write_all(options: Options, building: Building, source: Source, settings: di
         "schema": schema.VERSION,
         "settings": settings,
         "frames_sha256": source.sha256,
-        "shards": {task.path.name: [f"{v.class_name}/{v.video_id}" for v in task.videos] for task in tasks},
+        "shards": {task.path.name: [item.video.name for item in task.videos] for task in tasks},
     }
     finished = building.begin(plan)
     if finished:
         say(f"{len(finished)} of {len(tasks)} shards are there from a run before")
     tasks = [replace(task, before=finished.get(task.path.name)) for task in tasks]
-    workers = min(options.workers or available_cpus(), len(tasks))
     done = {}
-    for shard in progress(executors.run(write_shard, tasks, workers, options.cluster), "shards", total=len(tasks)):
+    for shard in progress(executors.run(write_shard, tasks, options.workers, options.cluster), "shards", total=len(tasks)):
         done[shard.file] = shard
         if shard != finished.get(shard.file):
             building.append(shard)
@@ -197,13 +196,8 @@ def shard_tasks(options: Options, source: Source, folder: Path) -> list[ShardTas
             f"{MAX_PAGE_BYTES // MIB}: cut long videos with --segment-frames {fewer} or less"
         )
 
-    def packed(video: PlannedVideo) -> VideoSource:
-        item = source.videos[video.index]
-        about = item.video
-        return VideoSource(about.class_name, about.video_id, about.label, about.flags, item.fps, item.rows, item.jpegs)
-
     return [
-        ShardTask(folder.resolve() / shard.file, page, shard.flags, tuple(map(packed, shard.videos)))
+        ShardTask(folder.resolve() / shard.file, page, shard.flags, tuple(source.videos[v.index] for v in shard.videos))
         for shard in plan_shards(planned, options.shard_mb * MIB, page, options.seed)
     ]
 

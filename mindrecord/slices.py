@@ -16,6 +16,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,11 +56,24 @@ class Video:
 
 def videos_of(path: Path) -> list[Video]:
     """The videos of a shard, in the order of their rows. Raises InputError on a file of another layout than we know."""
+    try:
+        return indexed_videos(path, read_header(path))
+    except (ValueError, KeyError, IndexError, sqlite3.Error) as error:
+        raise InputError(f"{path} or its index is damaged ({error}): mindrecord/verify.py says what to do") from None
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """What a shard begins with. Raises InputError as `videos_of`, and what parsing raises where it is damaged."""
     with path.open("rb") as file:
         header_bytes = int.from_bytes(file.read(LENGTH_BYTES), "little")
-        header = json.loads(file.read(header_bytes)) if header_bytes < path.stat().st_size else {}
+        header: dict[str, Any] = json.loads(file.read(header_bytes)) if header_bytes < path.stat().st_size else {}
     if header.get("version") != LAYOUT or header["schema"][0]["blob_fields"] != BLOB_FIELDS:
         raise InputError(f"{path} is not laid out as MindRecord {LAYOUT}: pack the frames again with mindrecord/build.py")
+    return header
+
+
+def indexed_videos(path: Path, header: dict[str, Any]) -> list[Video]:
+    """The videos that a shard's index lists, in the order of their rows."""
     videos: list[Video] = []
     with closing(
         sqlite3.connect(f"{path.with_name(path.name + '.db').resolve().as_uri()}?mode=ro&immutable=1", uri=True)

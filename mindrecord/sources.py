@@ -25,6 +25,11 @@ class PackableVideo:
     rows: tuple[PlannedRow, ...]
     jpegs: Jpegs
 
+    @property
+    def frames(self) -> int:
+        """Frames of the whole video."""
+        return sum(row.frames for row in self.rows)
+
 
 @dataclass(frozen=True)
 class Source:

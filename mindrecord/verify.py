@@ -24,7 +24,7 @@ from mindrecord.pack import read_rows
 from mindrecord.plan import MIB
 from preprocess import executors
 from preprocess.common import cli, files
-from preprocess.common.cpus import available_cpus
+from preprocess.common.cpus import worker_count
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
 
@@ -50,10 +50,8 @@ class Check:
 
 
 def main(options: Options) -> int:
-    if options.workers < 0:
-        raise InputError(f"--workers {options.workers} is not 0 or more")
+    workers = worker_count(options.workers)
     packed = manifest.read(options.records)
-    workers = options.workers or available_cpus()
     size_bytes = sum(file.size_bytes for shard in packed.shards for file in shard.stored_files)
     say(f"{options.records}: {packed.dataset}, {len(packed.shards)} shards of {size_bytes / MIB:.0f} MiB together")
     damage = integrity.check_files(options.records, packed, workers, known={}).damage

@@ -15,7 +15,6 @@ from mindrecord.plan import PlannedRow, segment_rows
 from mindrecord.sources import PackableVideo, Source, absent
 from preprocess import executors, extraction, ledger
 from preprocess.common import files
-from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
 from preprocess.extract import Task, attempt, failed
@@ -84,7 +83,7 @@ def videos_folder(options: extraction.Options, segment_frames: int, folder: Path
         for video, path in matched.found.items()
     }
     todo = [replace(task, before=before[name].entry if name in before else None) for name, task in tasks.items()]
-    results = executors.run(measure, todo, options.workers or available_cpus(), options.cluster, crashed=given_up)
+    results = executors.run(measure, todo, options.workers, options.cluster, crashed=given_up)
     measured = {name: Measured(entry, ()) for name, entry in extraction.missing(options, matched).items()}
     for one in progress(results, "videos measured", total=len(todo)):
         name = one.entry.name
@@ -128,17 +127,14 @@ def load(folder: Path, settings: dict[str, Any]) -> dict[str, Measured]:
     """What a run before has measured with these settings, by name; with others, it is deleted. A last line that was cut off
     by a kill is left out."""
     path = folder / MEASURED
-    first = json.dumps(settings) + "\n"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    if not text.startswith(first):
+    first = json.dumps(settings)
+    lines = files.whole_lines(path)
+    if lines[:1] != [first]:
         folder.mkdir(parents=True, exist_ok=True)
-        files.write_text(path, first)
+        files.write_text(path, first + "\n")
         return {}
-    whole = text[: text.rindex("\n") + 1]
-    if whole != text:
-        files.write_text(path, whole)
     measured = {}
-    for line in whole.removeprefix(first).splitlines():
+    for line in lines[1:]:
         value = json.loads(line)
         one = Measured(ledger.from_json(value["entry"]), tuple(value["frame_bytes"]))
         measured[one.entry.name] = one

@@ -80,17 +80,23 @@ def load(folder: Path) -> tuple[Catalog, dict[str, Any]]:
             f"{folder} is not a frames folder (it has no {FILE_NAME}): make one with preprocess/extract_frames.py"
         )
     value = files.read_json(path)
-    if value.get("schema") != SCHEMA:
-        raise InputError(f"{path} has schema {value.get('schema')}, this version reads {SCHEMA}: extract the frames again")
-    videos = tuple(
-        Video(
-            v["class"],
-            v["video_id"],
-            v["label"],
-            v["path"],
-            tuple(v["flags"]),
-            (v["segment_s"][0], v["segment_s"][1]) if "segment_s" in v else None,
+    found = value.get("schema") if isinstance(value, dict) else None
+    if found != SCHEMA:
+        raise InputError(f"{path} has schema {found}, this version reads {SCHEMA}: extract the frames again")
+    try:
+        videos = tuple(
+            Video(
+                v["class"],
+                v["video_id"],
+                v["label"],
+                v["path"],
+                tuple(v["flags"]),
+                (v["segment_s"][0], v["segment_s"][1]) if "segment_s" in v else None,
+            )
+            for v in value["videos"]
         )
-        for v in value["videos"]
-    )
-    return Catalog(value["dataset"], tuple(value["class_names"]), tuple(value["splits"]), videos), value
+        return Catalog(value["dataset"], tuple(value["class_names"]), tuple(value["splits"]), videos), value
+    except (KeyError, TypeError, IndexError) as error:
+        raise InputError(
+            f"{path} has not the keys that preprocess/extract_frames.py writes ({error}): extract the frames again"
+        ) from None

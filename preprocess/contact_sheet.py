@@ -13,6 +13,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from preprocess.common import files
 from preprocess.common.errors import InputError
 
 T = TypeVar("T")
@@ -30,8 +31,7 @@ class SheetRow:
 
 def check_picture(out: Path) -> None:
     """Raise InputError unless a picture can be written to `out`."""
-    if out.suffix.lower() not in (".png", ".jpg") or not out.parent.is_dir():
-        raise InputError(f"--out {out}: --out ends in .png or .jpg, in a folder that exists")
+    files.check_file(out, "--out", ".png", ".jpg")
 
 
 def spread(items: Sequence[T], most: int) -> list[T]:
@@ -42,8 +42,11 @@ def spread(items: Sequence[T], most: int) -> list[T]:
 
 
 def tile(jpeg: bytes) -> NDArray[np.uint8]:
-    """A frame scaled to the sheet's row height, RGB."""
-    frame_HWC = simplejpeg.decode_jpeg(jpeg, colorspace="RGB")
+    """A frame scaled to the sheet's row height, RGB. Raises InputError when it does not decode."""
+    try:
+        frame_HWC = simplejpeg.decode_jpeg(jpeg, colorspace="RGB")
+    except ValueError as error:
+        raise InputError(f"a frame does not decode ({error}): verify.py of its folder says which, and what to do") from None
     width = max(round(frame_HWC.shape[1] * TILE_HEIGHT / frame_HWC.shape[0]), 1)
     return np.asarray(cv2.resize(frame_HWC, (width, TILE_HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
 

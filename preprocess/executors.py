@@ -30,6 +30,7 @@ from queue import SimpleQueue
 from typing import Generic, NoReturn, Protocol, TypeVar
 
 from preprocess import worker_source
+from preprocess.common.cpus import worker_count
 from preprocess.common.errors import InputError
 
 ItemT = TypeVar("ItemT")
@@ -67,8 +68,8 @@ def run(
 ) -> Iterator[ResultT]:
     """Yield `function(item)` for every item, in the order of completion.
 
-    It runs on `workers` processes here or, with `cluster`, on Dask, whose workers `workers` then does not count:
-    `local:N` starts N of them on this machine, `tcp://host:port` is a scheduler that runs already (see
+    It runs on `workers` processes here, 0 being one for each processor, or, with `cluster`, on Dask, whose workers `workers`
+    then does not count: `local:N` starts N of them on this machine, `tcp://host:port` is a scheduler that runs already (see
     `preprocess.dask_cluster`). Items are taken as they are needed, never all at once.
 
     `crashed(item, reason)` makes the result of an item that was given up, by the rule above. Without it such an item raises
@@ -107,7 +108,7 @@ def refuse(item: object, reason: str) -> NoReturn:
 def executor_for(workers: int, cluster: str) -> Iterator[Executor]:
     """The executor that the user chose. Raises InputError when it cannot be had."""
     if not cluster:
-        yield Processes(workers)
+        yield Processes(worker_count(workers))
         return
     if find_spec("distributed") is None:
         raise InputError("--cluster needs Dask: pip install -r requirements-cluster.lock")

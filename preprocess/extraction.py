@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from dataclasses import asdict, dataclass
@@ -12,7 +13,7 @@ from preprocess.annotations import ReaderOptions, read_catalog, videos_folder
 from preprocess.annotations.on_disk import Matched, match
 from preprocess.catalog import Catalog
 from preprocess.common import files
-from preprocess.common.cpus import available_cpus
+from preprocess.common.cpus import worker_count
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
 from preprocess.decode import check_backend
@@ -119,8 +120,9 @@ def check(options: Options) -> None:
     """Raise InputError on a value out of range."""
     if not 1 <= options.quality <= 100:
         raise InputError(f"--quality {options.quality} is not between 1 and 100")
-    if min(options.short_side, options.workers, options.fps, options.max_frames) < 0:
-        raise InputError("--short-side, --workers, --fps and --max-frames are 0 or more")
+    if min(options.short_side, options.fps, options.max_frames) < 0 or not math.isfinite(options.fps):
+        raise InputError("--short-side, --fps and --max-frames are numbers of 0 or more")
+    worker_count(options.workers)
     if options.layout not in frame_store.LAYOUTS:
         raise InputError(f"--layout {options.layout} is not one of {', '.join(frame_store.LAYOUTS)}")
     allowed_failures(options.max_failures, 0)
@@ -176,7 +178,7 @@ def extract_all(options: Options, listed: Catalog, matched: Matched) -> list[led
         for video, path in matched.found.items()
     ]
     entries = missing(options, matched)
-    results = executors.run(extract, tasks, options.workers or available_cpus(), options.cluster, crashed=failed)
+    results = executors.run(extract, tasks, options.workers, options.cluster, crashed=failed)
     for entry in progress(results, "videos", total=len(tasks)):
         entries[entry.name] = entry
         if entry != before.get(entry.name):

@@ -48,9 +48,7 @@ def published(path: Path, layout: str) -> Iterator[Writer]:
                 archive.close()
         else:
             partial.mkdir()
-            # a folder's own descriptor spares the kernel a walk through the whole path for every frame
-            folder = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
-            try:
+            with opened_folder(partial) as folder:
 
                 def write_file(number: int, jpeg: bytes) -> None:
                     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -63,8 +61,6 @@ def published(path: Path, layout: str) -> Iterator[Writer]:
                         os.close(file)
 
                 yield write_file
-            finally:
-                os.close(folder)
         remove(path)
         os.rename(partial, path)
     finally:
@@ -110,34 +106,27 @@ def of_each_frame(
         try:
             with zipfile.ZipFile(path) as archive:
                 return [of_member(archive, name) for name in names]
-        except (FileNotFoundError, KeyError, zipfile.BadZipFile) as error:
+        except (FileNotFoundError, IsADirectoryError, KeyError, zipfile.BadZipFile) as error:
             words = " ".join(str(error).split())
             raise InputError(f"{path} does not give its {count} frames: {words}; delete it and extract again") from None
-    found = []
-    with opened_folder(path, count) as folder:
-        for name in names:
-            try:
+    found: list[T] = []
+    try:
+        with opened_folder(path) as folder:
+            for name in names:
                 found.append(of_file(folder, name))
-            except FileNotFoundError:
-                raise missing_frame(path / name, count) from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(
+            f"{path / names[len(found)]} is missing, the ledger counts {count} frames: delete {path} and run "
+            "extract_frames.py again"
+        ) from None
     return found
 
 
 @contextlib.contextmanager
-def opened_folder(path: Path, count: int) -> Iterator[int]:
+def opened_folder(path: Path) -> Iterator[int]:
     """A folder's own descriptor, which spares the kernel a walk through the whole path for every frame."""
-    try:
-        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        raise missing_frame(path / FRAME_NAME.format(1), count) from None
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield folder
     finally:
         os.close(folder)
-
-
-def missing_frame(frame: Path, count: int) -> InputError:
-    """The error of a frame that is not there."""
-    return InputError(
-        f"{frame} is missing, the ledger counts {count} frames: delete {frame.parent} and run extract_frames.py again"
-    )

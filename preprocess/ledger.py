@@ -69,11 +69,11 @@ def read(folder: Path) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     if not path.is_file():
         return entries
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):
         try:
             entry = from_json(json.loads(line))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, AttributeError):
             raise InputError(f"{path}, line {number} is damaged: delete that line, its video will be done again") from None
         entries[entry.name] = entry
     return entries

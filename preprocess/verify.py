@@ -20,7 +20,6 @@ import tyro
 
 from preprocess import catalog, executors, ledger
 from preprocess.common import cli
-from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
 from preprocess.frame_store import FOLDER, ZIP, read_frames, target
@@ -55,7 +54,7 @@ def main(options: Options) -> int:
     problems = [f"{video.name}: is in no line of the ledger" for video in listed.videos if video.name not in entries]
     done = [entry for entry in entries.values() if entry.status == ledger.OK]
     checks = [Check(e, target(options.frames.resolve(), e.class_name, e.video_id, layout), layout) for e in done]
-    for found in progress(executors.run(check, checks, options.workers or available_cpus()), "videos", total=len(checks)):
+    for found in progress(executors.run(check, checks, options.workers), "videos", total=len(checks)):
         problems += found
     problems += strangers(options.frames, done, layout)
     for problem in sorted(problems)[:PROBLEMS_SHOWN]:

@@ -54,9 +54,9 @@ class Options:
 
 
 def main(options: Options) -> int:
-    clips = sorted(path for path in options.videos.iterdir() if path.is_file())
+    clips = sorted(path for path in options.videos.glob("*") if path.is_file())
     if not clips:
-        raise InputError(f"--videos {options.videos} has no clips")
+        raise InputError(f"--videos {options.videos} is no folder of clips")
     frames = sum(decoded_frames(clip) for clip in clips)
     version = subprocess.run([find_ffmpeg(), "-version"], check=True, capture_output=True, text=True).stdout.splitlines()[0]
     print(f"{find_ffmpeg()}: {version}")

@@ -7,6 +7,20 @@ if [ -z "${PYTHON:-}" ]; then
     [ -x "$PYTHON" ] || PYTHON=python3
 fi
 
+# published LEAST MOST ARGUMENTS "$@": ends with code 2 unless a script of a published name was given from LEAST to MOST
+# arguments, the first of them a records folder. ARGUMENTS is what its usage calls them.
+published() {
+    least=$1
+    most=$2
+    arguments=$3
+    shift 3
+    if [ $# -lt "$least" ] || [ $# -gt "$most" ]; then
+        echo "usage: sh scripts/$(basename -- "$0") $arguments" >&2
+        exit 2
+    fi
+    need_records "$1"
+}
+
 # need_records PATH: ends with code 2 unless PATH is a records folder; given a raw data set, says what makes one of it.
 need_records() {
     [ ! -f "$1/manifest.json" ] || return 0

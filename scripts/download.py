@@ -92,6 +92,8 @@ class Options:
 
 
 def main(options: Options) -> int:
+    if options.mirror and not re.fullmatch(r"https?://.+/", options.mirror):
+        raise InputError(f"--mirror {options.mirror} is no folder's address, such as http://example.org/videos/")
     root = options.root or Path("data") / options.dataset.upper()
     downloads = root / "download"
     downloads.mkdir(parents=True, exist_ok=True)

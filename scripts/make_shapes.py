@@ -25,12 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.common import cli, files
-from preprocess.common.cpus import available_cpus
+from preprocess.common.cpus import worker_count
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
 
 WIDTH, HEIGHT, FPS = 320, 240, 25
 SHAPES_PER_SCENE = 4
+SPRITE_SIZE = 160  # pixels
 GROUPS_PER_TEST_SPLIT = 7  # as in UCF101: of 25 groups, test split 1 holds 1-7, split 2 holds 8-14, split 3 holds 15-21
 MIN_RADIUS, MAX_RADIUS = 24.0, 84.0  # pixels
 FRAMES = (28, 32)  # a video's length, both ends included
@@ -84,8 +85,9 @@ def texture(rng: np.random.Generator, height: int, width: int, contrast: float) 
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def sprite(rng: np.random.Generator, size: int = 160) -> NDArray[np.uint8]:
-    """A textured polygon without symmetry, on a transparent square: (size, size, 4) uint8."""
+def sprite(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A textured polygon without symmetry, on a transparent square: (160, 160, 4) uint8."""
+    size = SPRITE_SIZE
     corners = int(rng.integers(5, 9))
     angles = np.sort((np.arange(corners) + rng.uniform(-0.3, 0.3, corners)) * 2 * np.pi / corners)
     radii = rng.uniform(0.5, 1.0, corners) * (size / 2 - 2)
@@ -187,6 +189,7 @@ def write_lists(folder: Path, groups: int, clips: int) -> None:
 
 
 def main(options: Options) -> int:
+    workers = worker_count(options.workers)
     least = 3 * GROUPS_PER_TEST_SPLIT
     if options.groups < least or options.clips < 1:
         raise InputError(
@@ -206,7 +209,7 @@ def main(options: Options) -> int:
             (building / "video" / class_name).mkdir(parents=True)
         (building / "split").mkdir()
         write_lists(building / "split", options.groups, options.clips)
-        with ProcessPoolExecutor(options.workers or available_cpus()) as pool:
+        with ProcessPoolExecutor(workers) as pool:
             jobs = [
                 pool.submit(write_group, building, options.seed, group, options.clips)
                 for group in range(1, options.groups + 1)

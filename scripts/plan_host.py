@@ -18,6 +18,7 @@ if __name__ == "__main__":  # a script's own folder comes first on the path; the
 
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
+from train.cluster import CORES_PER_NPU, QUEUED_BATCHES
 
 NEEDED = ("ours_cpu_ms_per_clip", "gil_held", "bytes_read_per_clip", "bytes_on_disk_per_clip", "bytes_sent_per_clip")
 NEEDED_IMAGES = (
@@ -26,8 +27,6 @@ NEEDED_IMAGES = (
     "bytes_read_per_image",
     "bytes_sent_per_image",
 )
-CORES_PER_NPU = 5  # our target
-QUEUED_BATCHES = 16  # MindData's prefetch_size: what a batch operation holds ready at most
 
 
 @dataclass(frozen=True)

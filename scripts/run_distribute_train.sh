@@ -4,9 +4,5 @@
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$root/scripts/common.sh"
-if [ $# -lt 1 ] || [ $# -gt 2 ]; then
-    echo "usage: sh scripts/run_distribute_train.sh [DATA_PATH] [DEVICE_NUM]" >&2
-    exit 2
-fi
-need_records "$1"
+published 1 2 '[DATA_PATH] [DEVICE_NUM]' "$@"
 DEVICES=${2:-8} exec sh "$root/scripts/train_8p.sh" "$1"

@@ -47,8 +47,7 @@ class Options:
 
 
 def main(options: Options) -> int:
-    if options.out.suffix != ".csv" or not options.out.parent.is_dir():
-        raise InputError(f"--out {options.out} is no .csv file in a folder that is there")
+    files.check_file(options.out, "--out", ".csv")
     rows = [run(options, seed) for seed in options.seeds]
     table = pd.DataFrame(rows)
     files.write_text(options.out, table.to_csv(index=False))

@@ -5,7 +5,6 @@ python scripts/summary.py --frames work/frames --records work/records --run work
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ if __name__ == "__main__":  # a script's own folder comes first on the path; the
 from mindrecord import manifest
 from preprocess import ledger
 from preprocess.common import cli, files
+from train.run_folder import read_metrics
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ def main(options: Options) -> int:
     entries = ledger.read(options.frames).values()
     counts = ledger.counts(entries)
     shards = manifest.load(options.records).shards
-    lines = (options.run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    epochs = [json.loads(line) for line in lines]
+    epochs = read_metrics(options.run)
     found = files.read_json(options.report / "results.json")
     missing = f", {found['missing_videos']} missing" if found["missing_videos"] else ""
     rows = [

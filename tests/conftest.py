@@ -143,6 +143,14 @@ def pack(records: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def on_the_cpu() -> None:
+    """MindSpore as training sets it up: graph mode on the CPU, its generators seeded."""
+    from train import devices
+
+    devices.use("CPU", seed=0)
+
+
+@pytest.fixture
 def shared() -> Path:
     """The folder of real clips and reference values, where it is."""
     if not SHARED.is_dir():

@@ -87,18 +87,21 @@ def save(
     texts = {META: json.dumps({"schema": SCHEMA, **asdict(meta)}, ensure_ascii=False)}
     if progress:
         texts[PROGRESS] = json.dumps(asdict(progress), ensure_ascii=False)
-    partial = path.with_name(f".partial-{path.name}")
-    entries = [{"name": name, "data": data} for name, data in (weights | state).items()]
-    try:
-        with quiet():
-            ms.save_checkpoint(entries, str(partial), append_dict=texts, crc_check=True)
+    write(path, weights | state, texts)
+
+
+def write(path: Path, parameters: Mapping[str, Any], texts: Mapping[str, str]) -> None:
+    """Write parameters and texts by name as a MindSpore checkpoint, as `save` says."""
+    entries = [{"name": name, "data": data} for name, data in parameters.items()]
+    with files.by_rename(path) as partial:
+        try:
+            with quiet():
+                ms.save_checkpoint(entries, str(partial), append_dict=dict(texts), crc_check=True)
+        finally:
+            partial.with_suffix(".tmp").unlink(missing_ok=True)  # what MindSpore writes into
         files.apply_umask(partial)  # MindSpore leaves it read-only to its owner
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
-        os.replace(partial, path)
-    finally:
-        for left in (partial, partial.with_suffix(".tmp")):  # MindSpore writes into the second
-            left.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -136,11 +139,7 @@ def read(path: Path) -> tuple[Meta, Progress | None, dict[str, Any]]:
     """All that is in a checkpoint. Raises InputError as `load` does."""
     if not path.is_file():
         raise InputError(f"checkpoint {path} does not exist")
-    try:
-        with quiet():
-            parameters = ms.load_checkpoint(str(path), crc_check=True)
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise InputError(f"{path} is damaged or no MindSpore checkpoint: {str(error).strip().splitlines()[0]}") from None
+    parameters = read_parameters(path, crc_check=True)
     text = parameters.pop(META, None)
     if not isinstance(text, str):
         raise InputError(f"{path} does not say which network and classes it has: it was not written by train/train.py")
@@ -151,6 +150,16 @@ def read(path: Path) -> tuple[Meta, Progress | None, dict[str, Any]]:
     run = parameters.pop(PROGRESS, None)
     progress: Progress | None = from_mapping(Progress, json.loads(run), str(path)) if run else None
     return meta, progress, parameters
+
+
+def read_parameters(path: Path, crc_check: bool) -> dict[str, Any]:
+    """Parameters and texts of any MindSpore checkpoint, by name. Raises InputError when it is damaged or none."""
+    try:
+        with quiet():
+            parameters: dict[str, Any] = ms.load_checkpoint(str(path), crc_check=crc_check)
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise InputError(f"{path} is damaged or no MindSpore checkpoint: {str(error).strip().splitlines()[0]}") from None
+    return parameters
 
 
 def restore(path: Path) -> tuple[Meta, nn.Cell]:

@@ -12,6 +12,8 @@ import psutil
 
 from preprocess.common.errors import InputError
 
+CORES_PER_NPU = 5  # our target
+QUEUED_BATCHES = 16  # MindData's prefetch_size: what a batch operation holds ready at most
 MARK = "CLIPFEED_LAUNCH"  # in the environment of all that a launch starts: its process id and the time, in ns
 
 

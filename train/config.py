@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -210,7 +211,7 @@ def load_recipe(path: Path) -> Recipe:
         raise InputError(f"recipe {path} does not exist{nearest(path.stem, known)} {RECIPES} has {', '.join(known)}")
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     recipe: Recipe = from_mapping(Recipe, value, str(path))
     return recipe
@@ -245,19 +246,24 @@ def convert(expected: Any, value: Any, where: str) -> Any:
 
 def difference(recipe: Recipe, other: Recipe) -> str:
     """The first value that two recipes have differently, in words; an empty text when they are alike."""
-
-    def flat(value: Any, name: str) -> dict[str, Any]:
-        if not is_dataclass(value):
-            return {name: value}
-        parts = [flat(getattr(value, f.name), f"{name}.{f.name}".lstrip(".")) for f in fields(value)]
-        return {key: item for part in parts for key, item in part.items()}
-
-    ours, theirs = flat(recipe, ""), flat(other, "")
+    ours, theirs = flat(recipe), flat(other)
     return next((f"{name} is {ours[name]}, not {theirs[name]}" for name in ours if ours[name] != theirs[name]), "")
+
+
+def flat(value: Any, name: str = "") -> dict[str, Any]:
+    """The values of a recipe by name, such as clip.size."""
+    if not is_dataclass(value):
+        return {name: value}
+    parts = [flat(getattr(value, f.name), f"{name}.{f.name}".lstrip(".")) for f in fields(value)]
+    return {key: item for part in parts for key, item in part.items()}
 
 
 def check(recipe: Recipe) -> None:
     """Raise InputError, naming the field, on a value out of its range."""
+    for name, value in flat(recipe).items():
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            raise InputError(f"the recipe is out of range: {name} is {value}, which is no number to compute with")
     clip, schedule = recipe.clip, recipe.schedule
     rules = {
         "epochs, batch_size, clip.frames, clip.stride and clip.size are 1 or more": min(

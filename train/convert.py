@@ -5,7 +5,6 @@ python train/convert.py r3d50_KM_200ep.pth --out r3d50_KM.ckpt
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,12 @@ from pathlib import Path
 if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import mindspore as ms
 import tyro
 
-from preprocess.common import cli, files
+from preprocess.common import cli
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from train import weights
+from train import checkpoint, weights
 from train.models import build_model
 from train.models.guess import GUESSED, guess_model
 
@@ -51,10 +49,7 @@ def main(options: Options) -> int:
     for line in weights.load_pretrained(network, options.source).lines():
         say(line)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    partial = options.out.with_name(f".partial-{options.out.name}")
-    ms.save_checkpoint(network, str(partial), crc_check=True)
-    files.apply_umask(partial)  # MindSpore leaves it read-only to its owner
-    os.replace(partial, options.out)
+    checkpoint.write(options.out, {parameter.name: parameter for parameter in network.get_parameters()}, {})
     say(f"-> {options.out}")
     return 0
 

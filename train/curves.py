@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from train.run_folder import read_metrics
+from train.run_folder import CURVES, read_metrics
 
 TRAINING, VALIDATION = "#1f6f8b", "#c8553d"
 
@@ -41,4 +41,4 @@ def draw_curves(folder: Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(folder / "curves.svg", metadata={"Date": None})
+    figure.savefig(folder / CURVES, metadata={"Date": None})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import mindspore as ms
@@ -71,6 +74,18 @@ def work_in(folder: Path) -> None:
     """Make `folder` the working directory: graph mode writes rank_0/ and kernel_meta/ into it, which belong to the run and
     not to wherever the user stands. Callers make their paths absolute first."""
     os.chdir(folder)
+
+
+@contextlib.contextmanager
+def work_aside(inside: Path | None = None) -> Iterator[Path]:
+    """`work_in` a temporary folder, made `inside` another or where the system has them, and come back; yields it."""
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory(dir=inside, prefix=".work-") as folder:
+        work_in(Path(folder))
+        try:
+            yield Path(folder)
+        finally:
+            work_in(here)
 
 
 def on_any_rank(here: bool, ranks: int) -> bool:

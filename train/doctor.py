@@ -39,7 +39,7 @@ try:
     from preprocess.common.cpus import available_cpus
     from preprocess.common.errors import InputError
     from train import config
-    from train.cluster import Cluster, left_behind, read_cluster
+    from train.cluster import CORES_PER_NPU, QUEUED_BATCHES, Cluster, left_behind, read_cluster
     from train.config import Recipe
     from train.run_folder import RUNS
 except ImportError as missing:
@@ -59,8 +59,6 @@ from train import devices
 devices.use(devices.target(), 0)
 assert float((ms.ops.ones((2, 3), ms.float32) @ ms.ops.ones((3, 2), ms.float32)).sum()) == 12
 """
-CORES_PER_NPU = 5
-QUEUED_BATCHES = 16  # MindData's prefetch_size: what a batch operation holds ready at most
 LEAST_DISK_GB = 5  # three checkpoints of the largest networks
 LEAST_STEPS = 10
 

@@ -20,6 +20,7 @@ from preprocess.common.errors import InputError
 CONFIG = "config.yaml"
 PROVENANCE = "provenance.json"
 METRICS = "metrics.jsonl"
+CURVES = "curves.svg"
 LAST = "last.ckpt"
 BEST = "best.ckpt"
 KEPT = "epoch_{:04d}.ckpt"
@@ -34,7 +35,8 @@ def new_folder(recipe: Path) -> Path:
 
 def check_new(folder: Path) -> None:
     """Raise InputError when something is there already, the logs of train/launch.py aside."""
-    if folder.exists() and (not folder.is_dir() or any(path.name != LOGS for path in folder.iterdir())):
+    files.refuse_file(folder, "a run")
+    if folder.exists() and any(path.name != LOGS for path in folder.iterdir()):
         raise InputError(
             f"{folder} is not empty: choose another --out, a run never writes over another; to go on with one, --resume it"
         )
@@ -124,7 +126,9 @@ class MetricsLog:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl."""
+    """The lines of metrics.jsonl. Raises InputError when there is none."""
+    if not (folder / METRICS).is_file():
+        raise InputError(f"{folder} has no {METRICS}: name the folder of a run that train/train.py began")
     return [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
 
 

@@ -182,7 +182,7 @@ def training_batches(
         for n, (epoch, position, index, _) in enumerate(places.tolist()):
             video = videos[index]
             labels[n] = video.label
-            rng = clip_rng(seed, epoch, position, f"{video.class_name}/{video.video_id}")
+            rng = clip_rng(seed, epoch, position, name_of(video))
             wanted, repeats = distinct(SAMPLERS[clip.sampling](video.frames, clip.frames, clip.stride, rng))
             jpegs = read_frames(video, wanted)
             if watchdog:
@@ -231,13 +231,13 @@ def augmented(jpegs: list[memoryview], clip: ClipConfig, rng: np.random.Generato
 
 
 def whole_videos(
-    videos: Sequence[Video], clip: ClipConfig, views: Views | None = None, workers: int = 0
+    videos: Sequence[Video], clip: ClipConfig, workers: int = 0
 ) -> Iterator[tuple[str, str, int, NDArray[np.uint8]]]:
     """The videos one by one, decoded ahead: class name, video id, label and windows_WTHWC uint8.
 
-    The windows are those of `views`, by default all without overlap in the clip's test_crops; see `decode_windows`.
+    The windows are all without overlap, in the clip's test_crops; see `decode_windows`.
     """
-    views = views or Views(crops=clip.test_crops)
+    views = Views(crops=clip.test_crops)
     parts = [VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride)) for video in videos]
     for video, windows_WTHWC in zip(videos, decoded_ahead(parts, clip, views, workers), strict=True):
         yield video.class_name, video.video_id, video.label, windows_WTHWC

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from preprocess.common.errors import InputError
+from train.checkpoint import read_parameters
 from train.pth import read_pth
 
 # PyTorch's names of what a batch norm holds -> MindSpore's
@@ -127,10 +128,7 @@ def read_ckpt(path: Path) -> dict[str, NDArray[Any]]:
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - 17))
         has_crc = stream.read(7) == b"crc_num"
-    try:
-        parameters = ms.load_checkpoint(str(path), crc_check=has_crc)
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise InputError(f"{path} is damaged or no MindSpore checkpoint: {str(error).strip().splitlines()[0]}") from None
+    parameters = read_parameters(path, crc_check=has_crc)
     return {name: np.asarray(p if isinstance(p, str) else p.asnumpy()) for name, p in parameters.items()}
 
 

@@ -12,9 +12,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from eval.metrics import most_confused
 from eval.report.strips import Strip, Strips
+from train.run_folder import CURVES
 
 PAIRS_SHOWN = 10
-CURVES = "curves.svg"  # the run folder's, beside the checkpoint
 
 
 def render(results: dict[str, Any], per_class: pd.DataFrame, per_video: pd.DataFrame, strips: Strips) -> str:
@@ -63,7 +63,7 @@ def matrix(confusion_KK: np.ndarray[Any, Any], names: list[str]) -> dict[str, An
 
 
 def curves(run_folder: Path) -> str | None:
-    """The run's curves.svg as a data URI, if it is there."""
+    """The run's curves as a data URI, if they are there."""
     path = run_folder / CURVES
     return data_uri(path.read_bytes(), "image/svg+xml") if path.is_file() else None
 

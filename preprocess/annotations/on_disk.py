@@ -23,7 +23,7 @@ from pathlib import Path
 
 from preprocess.catalog import Catalog, Video
 
-VIDEO_SUFFIXES = frozenset((".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".3gp"))
+VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".3gp")
 PARTS = {"kinetics700_moments": ("kinetics700", "moments")}
 """Data sets made of others, which lie in folders of their names."""
 

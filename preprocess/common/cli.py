@@ -16,7 +16,21 @@ from preprocess.common.errors import InputError
 
 OptionsT = TypeVar("OptionsT")
 EXIT_INPUT_ERROR = 2
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+MAKE_ROOM = "make room or choose another --out; what was finished is kept, run again to go on"
+NOT_ALLOWED = "change who may read and write it, or name another path"
+NO_FOLDER = "a file stands where a folder belongs, or a folder where a file does: name another path"
+DISK_ERRORS = {
+    errno.ENOSPC: MAKE_ROOM,
+    errno.EDQUOT: MAKE_ROOM,
+    errno.EROFS: NOT_ALLOWED,
+    errno.EACCES: NOT_ALLOWED,
+    errno.EPERM: NOT_ALLOWED,
+    errno.ENOTDIR: NO_FOLDER,
+    errno.EISDIR: NO_FOLDER,
+    errno.EEXIST: NO_FOLDER,
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+"""What the disk may say of paths that the user gave, and what to do."""
 
 
 def parse(options_type: type[OptionsT], arguments: list[str], default: OptionsT | None = None) -> OptionsT:
@@ -49,7 +63,7 @@ def one_line(box: str) -> str:
 def run(
     main: Callable[[OptionsT], int], options_type: type[OptionsT], parser: Callable[[list[str]], OptionsT] | None = None
 ) -> NoReturn:
-    """Parse, call `main`, exit with its code: 2 and one line on a user's mistake or a full disk, 130 on Ctrl-C.
+    """Parse, call `main`, exit with its code: 2 and one line on a user's mistake or what the disk refuses, 130 on Ctrl-C.
 
     A bug keeps its traceback. `parser` stands in for `parse` where the options need more than their type.
     """
@@ -62,10 +76,7 @@ def run(
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
-        fail(
-            f"{error.filename or 'the output'}: {error.strerror}: make room or choose another --out; "
-            "what was finished is kept, run again to go on"
-        )
+        fail(f"{error.filename or 'the output'}: {error.strerror}: {DISK_ERRORS[error.errno]}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

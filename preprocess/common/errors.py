@@ -11,6 +11,6 @@ class InputError(Exception):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`"; did you mean X?"` for the known name most like `word`, else an empty text."""
+    """`"; did you mean X?"` for the known name most like `word`, else the full stop that ends the sentence so far."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {close[0]}?" if close else "."

@@ -29,6 +29,30 @@ def write_text(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def by_rename(path: Path) -> Iterator[Path]:
+    """Yield a hidden name beside `path`, of the same suffix, to write to; on success that file becomes `path`.
+
+    Two processes must not do so to one path at a time; `write_text` they may.
+    """
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a text file that lines are appended to, none where there is no file. A last line that was cut off by a
+    kill is taken out of the file, where it would swallow the next."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        write_text(path, whole)
+    return whole.split("\n")[:-1]
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, atomically."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
@@ -57,13 +81,25 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def check_file(path: Path, option: str, *suffixes: str) -> None:
+    """Raise InputError unless a file of one of these suffixes can be written to `path`, which `option` names."""
+    if path.suffix.lower() not in suffixes or not path.parent.is_dir() or path.is_dir():
+        raise InputError(f"{option} {path}: {option} ends in {' or '.join(suffixes)}, in a folder that exists")
+
+
+def refuse_file(path: Path, what: str) -> None:
+    """Raise InputError when a file stands where the folder `path` is to be, or where one above it is."""
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not there.is_dir():
+        raise InputError(f"{there} is a file, not a folder for {what}: choose another --out")
+
+
 def refuse_other_folder(path: Path, marker: str, what: str) -> None:
     """Raise InputError when `path` exists, holds something, and has no file `marker`: it is not `what`.
 
     Every output folder is claimed through this, so that a mistyped --out never mixes our files into someone else's.
     """
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file, not a folder for {what}: choose another --out")
+    refuse_file(path, what)
     if path.is_dir() and not (path / marker).is_file() and any(path.iterdir()):
         raise InputError(f"{path} holds something else ({what} would have a {marker}): choose an empty or new --out")
 

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +22,7 @@ from mindrecord import manifest
 from preprocess.common import cli
 from preprocess.common.errors import InputError
 from train import checkpoint
+from train.cluster import free_port
 from train.config import ModelConfig
 
 ROUNDED = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT  # else 1 grey level too dark
@@ -53,12 +53,6 @@ def scores_of(report: Path) -> dict[str, dict[str, float]]:
     """Every class's score of every video, from the field's JSON."""
     found = json.loads((report / "predictions.json").read_text())["results"]
     return {video: {one["label"]: one["score"] for one in best} for video, best in found.items()}
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
 
 
 def test_one_two_and_three_ranks_give_seven_videos_the_same_scores_to_the_last_bit(seven: Path, tmp_path: Path) -> None:
@@ -158,6 +152,7 @@ def test_records_of_other_classes_are_refused_and_the_names_shown(
         (("--views", "10x2"), "--views 10x2 is not understood"),
         (("--stride", "0"), "--stride 0 is not 1 or more"),
         (("--splits", "1,2"), "--splits 1,2 takes one of --checkpoints for each split, in that order, here 0"),
+        (("--checkpoints", "a"), "--splits (none) takes one of --checkpoints for each split, in that order, here 1"),
         (("--checkpoints", "a", "b"), "takes one of --checkpoints for each split, in that order, here 2"),
     ],
 )

@@ -63,3 +63,6 @@ def test_a_rank_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("RANK_SIZE", "2")
     with pytest.raises(InputError, match="RANK_ID=2 is not one of RANK_SIZE=2"):
         own_rank()
+    monkeypatch.setenv("RANK_ID", "two")
+    with pytest.raises(InputError, match="RANK_ID=two is no whole number"):
+        own_rank()

@@ -22,6 +22,8 @@ from eval import clips, explain, export, features, predict
 from preprocess.common import cli
 from preprocess.common.errors import InputError
 from train import checkpoint, devices, stream
+from train.config import ModelConfig
+from train.models import build_model
 from train.scoring import Scorer, score_videos
 
 CLASSES = ("Alpha", "Beta")
@@ -121,6 +123,7 @@ def test_a_camera_s_frames_are_read_in_rgb_until_it_stops(tmp_path: Path) -> Non
         (("{clips}", "--overlay", "{out}/o.mp4"), "--overlay takes one video, here 2"),
         (("{clips}", "--top-k", "0"), "--top-k 0 is not 1 or more"),
         (("{out}",), "has no video: they end in .avi"),
+        (("{clips}", "--json", "{out}"), "--json ends in .json, in a folder that exists"),
     ],
 )
 def test_what_cannot_be_predicted_is_refused(
@@ -157,6 +160,16 @@ def test_the_explanation_is_the_video_with_heat_on_the_centre_square(
         with pytest.raises(InputError) as refused:
             call(explain, folder / "clips/real.avi", *arguments)
         assert says in str(refused.value)
+
+
+def test_a_network_for_images_is_not_explained(folder: Path, tmp_path: Path) -> None:
+    devices.use("CPU", 0)
+    meta, _ = checkpoint.restore(folder / "last.ckpt")
+    model = ModelConfig("glore_resnet", width=0.0625)
+    network = build_model(model.name, num_classes=len(CLASSES), **model.options())
+    checkpoint.save(network, replace(meta, model=model), tmp_path / "images.ckpt")
+    with pytest.raises(InputError, match=r"images\.ckpt is of glore_resnet, which is for images"):
+        explain.main(explain.Options(folder / "clips/real.avi", tmp_path / "images.ckpt", tmp_path / "cam.mp4"))
 
 
 def test_the_heat_before_a_mean_and_a_dense_layer_is_the_weighted_sum_of_the_activations(folder: Path) -> None:

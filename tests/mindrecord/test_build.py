@@ -15,10 +15,11 @@ from conftest import Run, error_line
 
 from mindrecord import manifest
 from mindrecord.jpegs import StoredFrames
-from mindrecord.pack import ShardTask, VideoSource, read_rows, write_shard
+from mindrecord.pack import ShardTask, read_rows, write_shard
 from mindrecord.plan import MIB, PlannedRow, PlannedVideo, page_bytes, plan_shards
+from mindrecord.sources import PackableVideo
 from preprocess import catalog, ledger
-from preprocess.catalog import TEST, TRAIN
+from preprocess.catalog import TEST, TRAIN, Video
 from preprocess.common.errors import InputError
 
 COMMAND = "mindrecord/build.py"
@@ -205,7 +206,8 @@ def test_a_file_is_no_larger_than_asked(tmp_path: Path) -> None:
             folder = tmp_path / str(video.index)
             folder.mkdir()
             (folder / "image_00001.jpg").write_bytes(rng.bytes(video.rows[0].jpeg_bytes))
-            sources.append(VideoSource("A", str(video.index), 0, (1,), 25.0, video.rows, StoredFrames(folder, "dir", 1)))
+            about = Video("A", str(video.index), 0, "", (1,))
+            sources.append(PackableVideo(about, 25.0, video.rows, StoredFrames(folder, "dir", 1)))
         written = write_shard(ShardTask(tmp_path / shard.file, page, (1,), tuple(sources)))
         assert 8 * MIB < written.size_bytes <= 12 * MIB
 
@@ -217,7 +219,8 @@ def test_200_000_rows_open_within_3_seconds(tmp_path: Path) -> None:
     jpegs, rows = StoredFrames(tmp_path / "one", "dir", 1), (PlannedRow(0, 1, 500),)
     paths = []
     for shard in range(8):
-        videos = tuple(VideoSource("A", f"{shard}_{i}", 0, (1,), 0.0, rows, jpegs) for i in range(25_000))
+        abouts = (Video("A", f"{shard}_{i}", 0, "", (1,)) for i in range(25_000))
+        videos = tuple(PackableVideo(about, 0.0, rows, jpegs) for about in abouts)
         path = tmp_path / f"split-1-{shard:05d}.mindrecord"
         assert write_shard(ShardTask(path, 4 * MIB, (1,), videos)).rows == 25_000
         paths.append(str(path))

@@ -78,6 +78,19 @@ def test_a_file_of_another_layout_is_refused_by_name(records: Path, tmp_path: Pa
         videos_of(path)
 
 
+def test_a_damaged_header_or_index_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.mindrecord"
+    write(path, [("v", 0, 4, frames_of(4, 300, 0))])
+    index, data = tmp_path / "x.mindrecord.db", path.read_bytes()
+    path.write_bytes(data[:20] + b"\xff" + data[21:])
+    with pytest.raises(InputError, match=r"x\.mindrecord or its index is damaged"):
+        videos_of(path)
+    path.write_bytes(data)
+    index.write_bytes(b"x" * index.stat().st_size)
+    with pytest.raises(InputError, match=r"x\.mindrecord or its index is damaged"):
+        videos_of(path)
+
+
 def test_a_row_whose_fields_do_not_fill_it_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.mindrecord"
     write(path, [("v", 0, 4, frames_of(4, 300, 0))])

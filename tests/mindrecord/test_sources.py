@@ -61,6 +61,9 @@ def test_videos_that_fail_or_are_missing_are_in_the_manifest_and_the_others_are_
     packed = manifest.load(tmp_path / "r")
     assert [(v.video_id, v.status) for v in packed.absent] == [("v_Alpha_g02_c01", "missing"), ("v_Beta_g03_c01", "failed")]
     assert [sum(getattr(shard, name) for shard in packed.shards) for name in ("videos", "rows")] == [6, 12]
+    again = run(COMMAND, *arguments, "--segment-frames", 16, code=2)
+    assert "nothing to do" in again.stdout
+    assert error_line(again) == error_line(done)
 
 
 def test_what_was_measured_is_not_decoded_again(ucf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

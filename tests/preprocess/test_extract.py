@@ -208,7 +208,10 @@ def test_names_full_of_signs_and_metadata_that_is_not_utf8_are_no_obstacle(tmp_p
         (("--workers", "x"), "--workers"),
         (("--layout", "tar"), "--layout tar is not one of dir, zip"),
         (("--backend", "decord"), "--backend decord is not known"),
-        (("--fps", "-1"), "are 0 or more"),
+        (("--fps", "-1"), "are numbers of 0 or more"),
+        (("--fps", "nan"), "are numbers of 0 or more"),
+        (("--workers", "-1"), "--workers -1 is not 0 or more"),
+        (("--dataset", "qq"), "--dataset qq is not known. The data sets: ucf101"),
         ((), "data/UCF101 does not exist"),
     ],
 )
@@ -225,6 +228,13 @@ def test_an_output_folder_that_is_something_else_is_left_alone(ucf: Path, tmp_pa
     done = run(COMMAND, "--root", ucf, "--out", tmp_path / "photos", code=2)
     assert "photos holds something else" in error_line(done)
     assert [p.name for p in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
+
+
+def test_a_file_where_a_folder_belongs_is_named(ucf: Path, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "note").write_text("x")
+    for out in ("note", "note/frames"):
+        done = run(COMMAND, "--root", ucf, "--out", tmp_path / out, code=2)
+        assert f"{tmp_path / 'note'} is a file, not a folder for a frames folder" in error_line(done)
 
 
 def test_frames_of_other_settings_are_not_mixed(ucf: Path, frames: Path, run: Run) -> None:

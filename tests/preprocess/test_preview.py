@@ -3,10 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from conftest import Run, error_line
 from PIL import Image
 
-from preprocess.contact_sheet import GAP, LABEL_WIDTH, TILE_HEIGHT, spread
+from preprocess.common.errors import InputError
+from preprocess.contact_sheet import GAP, LABEL_WIDTH, TILE_HEIGHT, spread, tile
 
 COMMAND = "preprocess/preview.py"
 
@@ -36,3 +38,8 @@ def test_a_folder_without_frames_or_a_wrong_ending_is_refused(frames: Path, tmp_
     assert "is not a frames folder" in error_line(run(COMMAND, tmp_path, code=2))
     assert "--out ends in .png or .jpg" in error_line(run(COMMAND, frames, "--out", "sheet.txt", code=2))
     assert "in a folder that exists" in error_line(run(COMMAND, frames, "--out", "nowhere/sheet.png", code=2))
+
+
+def test_a_frame_that_does_not_decode_is_no_traceback() -> None:
+    with pytest.raises(InputError, match=r"a frame does not decode .*: verify\.py"):
+        tile(b"no JPEG")

@@ -30,6 +30,7 @@ def test_a_whole_frames_folder_is_as_its_ledger_says(frames: Path, run: Run) -> 
         ),
         (lambda f: shutil.copytree(f / VIDEO, f / "Beta/stranger"), "Beta/stranger is no folder of a video"),
         (lambda f: shutil.rmtree(f / VIDEO), "image_00001.jpg is missing"),
+        (lambda f: (shutil.rmtree(f / VIDEO), (f / VIDEO).touch()), "image_00001.jpg is missing"),
         (lambda f: (f / "ledger.jsonl").write_text(""), "is in no line of the ledger"),
     ],
 )
@@ -55,6 +56,10 @@ def test_flipped_bits_in_a_zip_are_noticed(ucf: Path, tmp_path: Path, run: Run) 
         damaged[position] ^= 4
         path.write_bytes(damaged)
         assert f"{VIDEO}.zip" in run(COMMAND, tmp_path / "f", code=2).stdout
+
+
+def test_fewer_workers_than_none_are_refused(frames: Path, run: Run) -> None:
+    assert "--workers -1 is not 0 or more" in error_line(run(COMMAND, frames, "--workers", -1, code=2))
 
 
 def test_what_is_no_frames_folder_is_refused(tmp_path: Path, run: Run) -> None:

@@ -145,6 +145,13 @@ def test_a_file_that_changed_since_it_was_fetched_is_refused(site: type[Site], t
         download.check(path, "")
 
 
+def test_a_mirror_that_is_no_folders_address_is_refused(tmp_path: Path) -> None:
+    for mirror in ("example.org", "http://example.org"):
+        with pytest.raises(InputError, match=f"--mirror {mirror} is no folder's address"):
+            download.main(download.Options("ucf101", tmp_path / "data", mirror))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("ranges", "name", "says"),
     [(True, "none.rar", "none.rar cannot be fetched .HTTP Error 404"), (False, "a.rar", "its server cannot go on with")],

@@ -97,5 +97,6 @@ def test_moving_right_moves_right(scene: make_shapes.Scene) -> None:
 
 def test_too_few_groups_for_the_lists_are_refused(tmp_path: Path, run: Run) -> None:
     assert "the three test lists need 21 groups" in error_line(run(COMMAND, "--groups", 3, code=2))
+    assert "--workers -1 is not 0 or more" in error_line(run(COMMAND, "--workers", -1, code=2))
     assert list(tmp_path.iterdir()) == []
     assert ROOT.is_dir()

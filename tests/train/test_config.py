@@ -55,6 +55,9 @@ def test_a_recipe_that_is_not_there_or_no_yaml_is_refused(tmp_path: Path) -> Non
     (tmp_path / "bad.yaml").write_text("a: [1,")
     with pytest.raises(InputError, match="is not YAML"):
         load_recipe(tmp_path / "bad.yaml")
+    (tmp_path / "bad.yaml").write_bytes(b"\x81")
+    with pytest.raises(InputError, match="is not YAML"):
+        load_recipe(tmp_path / "bad.yaml")
 
 
 @pytest.mark.parametrize(
@@ -68,6 +71,8 @@ def test_a_recipe_that_is_not_there_or_no_yaml_is_refused(tmp_path: Path) -> Non
         ("clip", "sampling", "sparse", "clip.sampling is one of dense, centre, uniform"),
         ("clip", "crop", "five", "clip.crop is one of resized, multiscale, centre"),
         ("clip", "jitter", (0.1, -0.1, 0.0), "clip.jitter"),
+        ("clip", "mean", (0.4, float("nan"), 0.4), "clip.mean is .* no number to compute with"),
+        ("optimizer", "weight_decay", float("inf"), "optimizer.weight_decay is inf"),
         ("clip", "test_crops", 2, "clip.test_crops is 1 or 3"),
         ("optimizer", "name", "hope", "optimizer.name is one of sgd, momentum, adamw"),
         ("optimizer", "momentum", 0.0, "above 0 for adamw"),

@@ -9,7 +9,6 @@ from conftest import ROOT
 from mindspore import nn
 
 from preprocess.common.errors import InputError
-from train import devices
 from train.config import load_recipe
 from train.freeze import freeze
 from train.models import build_model
@@ -18,9 +17,7 @@ from train.step import new_step
 RECIPE = replace(load_recipe(ROOT / "train/recipes/quick_cpu.yaml"), batch_size=2)
 
 
-@pytest.fixture(autouse=True)
-def on_the_cpu() -> None:
-    devices.use("CPU", seed=0)
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
 
 class Net(nn.Cell):

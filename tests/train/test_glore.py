@@ -11,11 +11,7 @@ from train.models import build_model
 from train.models.glore import GlobalReasoning
 from train.weights import load_pretrained
 
-
-@pytest.fixture(autouse=True)
-def graph_mode() -> None:
-    ms.set_context(mode=ms.GRAPH_MODE)
-    ms.set_device("CPU")
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
 
 def unset(**options: object) -> ms.nn.Cell:

@@ -12,11 +12,7 @@ from train.models.from_bytes import FromBytes
 from train.models.resnet2p1d import mid_channels
 from train.weights import load_pretrained
 
-
-@pytest.fixture(autouse=True)
-def graph_mode() -> None:
-    ms.set_context(mode=ms.GRAPH_MODE)
-    ms.set_device("CPU")
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
 
 def test_resnet3d_50_has_the_zoos_names_shapes_and_size(shared) -> None:  # type: ignore[no-untyped-def]

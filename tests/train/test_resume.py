@@ -9,7 +9,6 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import pytest
 from conftest import ROOT, Run, error_line
 
 from train import checkpoint
+from train.cluster import free_port
 
 COMMAND = "train/train.py"
 EPOCHS = 12
@@ -181,9 +181,3 @@ def test_two_ranks_write_one_run_folder_that_evaluation_reads(records: Path, tmp
     assert "here are 1: go on with as many" in error_line(run(COMMAND, "--resume", tmp_path / "run", code=2))
     shown = run("eval/evaluate.py", "--records", records, "--checkpoint", tmp_path / "run/last.ckpt").stdout
     assert re.search(r"top-1 [\d.]+% of 2 videos", shown)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -54,9 +54,7 @@ class Small(nn.Cell):
         return self.fc(self.bn1(self.conv1(clip_NCTHW)).mean((2, 3, 4)))
 
 
-@pytest.fixture(autouse=True)
-def on_the_cpu() -> None:
-    devices.use("CPU", seed=0)
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
 
 def batches(count: int, clips: int = BATCH) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -17,10 +17,7 @@ from train.weights import load_pretrained
 NARROW = {"depth": 10, "widen_factor": 0.125}
 
 
-@pytest.fixture(autouse=True)
-def graph_mode() -> None:
-    ms.set_context(mode=ms.GRAPH_MODE)
-    ms.set_device("CPU")
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
 
 def narrow(num_classes: int = 7, **options: object) -> ms.nn.Cell:
