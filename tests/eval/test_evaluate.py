@@ -22,6 +22,7 @@ from eval import evaluate
 from mindrecord import manifest
 from preprocess.common import cli
 from preprocess.common.errors import InputError
+from scripts import readme_tables
 from train import checkpoint
 from train.config import ModelConfig
 
@@ -242,3 +243,4 @@ def test_evaluation_takes_at_most_1_15_times_the_network_s_own_time(shared: Path
     path = save_random(tmp_path / "last.ckpt", names, replace(CLIP, frames=16, size=112), ModelConfig("resnet3d", depth=18))
     run("scripts/bench_eval.py", "--records", records, "--checkpoint", path, "--json", tmp_path / "found.json")
     assert json.loads((tmp_path / "found.json").read_text())["ratio"] <= 1.15
+    assert "| the network alone |" in readme_tables.measurements([tmp_path / "found.json"])
