@@ -76,7 +76,7 @@ def table(paths: list[Path]) -> str:
                     f"`{row['recipe']}`, split {row['split']}",
                     row["seed"],
                     *(f"{row[name]:.1%}" for name in ("top1", "top5", "mean_class_accuracy")),
-                    row["videos"],
+                    f"{row['videos']} of {row['videos'] + row['missing_videos']} listed",
                     f"{row['train_seconds']} s",
                     f"{row['device']}, {row['cores']} cores, {row['machine']}",
                     f"MindSpore {row['mindspore']}",

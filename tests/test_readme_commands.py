@@ -19,6 +19,7 @@ INLINE = re.compile(r"`((?:[A-Z_]+=\S+ )*(?:\.venv/bin/python|python|sh|msrun)\s
 SCRIPT = re.compile(r"\S+\.(?:py|sh)(?=\s|$)")
 NEEDS = ("# needs Ascend", "# needs the data set")
 OPTIONS_OF = {"preprocess.extract_frames": "preprocess.extraction", "mindrecord.build": "mindrecord.packing"}
+PASS_ON = {"scripts/train_1p.sh": "train/train.py", "scripts/train_8p.sh": "train/train.py"}
 RUNS_THE_TESTS = "scripts/test.sh"
 
 
@@ -47,9 +48,24 @@ def test_a_test_runs_what_a_readme_shows(script: str) -> None:
     assert (ROOT / script).is_file()
     if script == RUNS_THE_TESTS:
         return
+    assert those_that_run(script), f"no test runs {script}"
+
+
+def those_that_run(script: str) -> str:
+    """The text of the test files that run a script, as a command or by its `main`."""
     name = Path(script)
-    runs = re.compile(rf"{re.escape(script)}|{name.stem}\.sh|from {name.parent.as_posix()} import .*\b{name.stem}\b")
-    assert [path for path, text in TESTS.items() if runs.search(text)], f"no test runs {script}"
+    runs = re.compile(rf"{re.escape(script)}|\b{name.stem}\.sh|from {name.parent.as_posix()} import .*\b{name.stem}\b")
+    return "".join(text for text in TESTS.values() if runs.search(text))
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_the_tests_of_a_command_give_it_the_options_and_the_data_set_that_a_readme_shows(command: str) -> None:
+    script = SCRIPT.search(command)[0]
+    text = those_that_run(script) + those_that_run(PASS_ON.get(script, script))
+    names = re.findall(r"(?<= )--([a-z][a-z0-9-]*)", command[command.index(script) :].partition("#")[0])
+    untried = [name for name in names if not re.search(rf"--{name}\b|\b{name.replace('-', '_')}=", text)]
+    untried += [name for name in re.findall(r"--dataset (\w+)", command) if f'"{name}"' not in text]
+    assert not untried, f"no test that runs {script} gives it {', '.join(untried)}"
 
 
 @pytest.mark.parametrize("command", [command for command in ALL if SCRIPT.search(command)[0].endswith(".py")])

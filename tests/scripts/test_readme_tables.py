@@ -26,10 +26,11 @@ def test_the_readmes_show_the_committed_results(tmp_path: Path) -> None:
 
 def test_runs_of_ours_become_rows(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(
-        "recipe,split,seed,top1,top5,mean_class_accuracy,videos,train_seconds,device,cores,machine,mindspore,date\n"
-        "quick_cpu,1,2,0.9942,1.0,0.9942,168,100,CPU,2,x86_64,2.10.0,2026-11-23\n"
+        "recipe,split,seed,top1,top5,mean_class_accuracy,videos,missing_videos,train_seconds,device,cores,machine,mindspore,date\n"
+        "quick_cpu,1,2,0.9942,1.0,0.9942,168,2,100,CPU,2,x86_64,2.10.0,2026-11-23\n"
     )
-    row = "| `quick_cpu`, split 1 | 2 | 99.4% | 100.0% | 99.4% | 168 | 100 s | CPU, 2 cores, x86_64 | MindSpore 2.10.0 "
+    row = "| `quick_cpu`, split 1 | 2 | 99.4% | 100.0% | 99.4% | 168 of 170 listed | 100 s | CPU, 2 cores, x86_64 "
+    row += "| MindSpore 2.10.0 "
     assert readme_tables.table([tmp_path / "a.csv"]).splitlines()[2] == f"{row}| 2026-11-23 |"
 
 
