@@ -85,18 +85,25 @@ def circumstances() -> dict[str, Any]:
 
 def surroundings(*packages: str) -> dict[str, Any]:
     """The machine, the project's commit and the versions of PACKAGES and of these further ones."""
-    root = Path(__file__).resolve().parents[1]
-    describe = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-    commit = subprocess.run(describe, capture_output=True, text=True, check=False)
     return {
         "machine": platform.platform(),
         "processor": processor(Path("/proc/cpuinfo").read_text(encoding="utf-8")),
         "cores": available_cpus(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "git_commit": commit.stdout.strip() or None,  # ends in -dirty where files differ from it
+        "git_commit": git_commit(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in (*PACKAGES, *packages)},
     }
+
+
+def git_commit() -> str | None:
+    """The project's commit, with -dirty where files differ from it; none without git or its folder."""
+    root = Path(__file__).resolve().parents[1]
+    describe = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        return subprocess.run(describe, capture_output=True, text=True, check=False).stdout.strip() or None
+    except FileNotFoundError:
+        return None
 
 
 def processor(cpuinfo: str) -> str:

@@ -99,6 +99,13 @@ def test_a_bench_prints_its_figures_and_writes_them_with_what_they_were_measured
     assert readme_tables.measurements([path]).splitlines()[2] == f"{PACK_ROW}| 1 |"
 
 
+def test_without_git_the_commit_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run_folder.git_commit() is None
+    path = written(tmp_path / "pack.json", PACK, git_commit=None)
+    assert "1. 2026-11-23, commit unknown: " in readme_tables.measurements([path])
+
+
 @pytest.mark.parametrize(
     ("cpuinfo", "name"),
     [
