@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from mindrecord import manifest
 from preprocess.catalog import TEST
-from preprocess.common import cli, files
+from preprocess.common import cli
 from preprocess.common.errors import InputError
+from scripts.measuring import report
 from train import checkpoint, devices, stream
 from train.sampling import Views
 from train.scoring import Scorer, score_windows
@@ -49,7 +50,7 @@ class Options:
     pairs: int = 3
     """How often each side runs, in turn."""
     json: Path | None = None
-    """Write the figures here too."""
+    """Write the figures here too, with machine, versions, commit and date."""
 
 
 def main(options: Options) -> int:
@@ -77,18 +78,22 @@ def main(options: Options) -> int:
         ours.append(seconds(chain.from_iterable(stream.decoded_ahead(parts, clip, views))))
         alone.append(seconds(held))
     ratios = [a / b for a, b in zip(ours, alone, strict=True)]
-    row = {
+    figures = {
+        "dataset": packed.dataset,
+        "network": " ".join([meta.model.name, *(f"{name} {value}" for name, value in meta.model.options().items())]),
+        "clip_frames": clip.frames,
+        "clip_size": clip.size,
         "videos": len(videos),
         "windows": len(held),
-        "ratio": round(median(ratios), 3),
-        "ratio_min": round(min(ratios), 3),
-        "ratio_max": round(max(ratios), 3),
-        "evaluation_s": round(median(ours), 2),
-        "network_s": round(median(alone), 2),
+        "ratio": median(ratios),
+        "ratio_min": min(ratios),
+        "ratio_max": max(ratios),
+        "evaluation_s": median(ours),
+        "network_s": median(alone),
+        "batch_size": options.batch_size,
+        "pairs": options.pairs,
     }
-    print("  ".join(f"{name} {value}" for name, value in row.items()))
-    if options.json:
-        files.write_json(options.json, row)
+    report("eval", figures, options.json)
     return 0
 
 

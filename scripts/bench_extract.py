@@ -26,10 +26,11 @@ if __name__ == "__main__":  # a script's own folder comes first on the path; the
 
 import av
 
-from preprocess.common import cli, files
+from preprocess.common import cli
 from preprocess.common.errors import InputError
 from preprocess.decode_ffmpeg import find_ffmpeg
 from preprocess.frame_store import FRAME_NAME, LAYOUTS
+from scripts.measuring import report
 
 ROOT = Path(__file__).resolve().parents[1]
 FFMPEG_FRAMES = FRAME_NAME.format(0).replace("00000", "%05d")
@@ -50,7 +51,7 @@ class Options:
     processes: int = 2
     """Processes at a time, on both sides."""
     json: Path | None = None
-    """Write the figures here too."""
+    """Write the figures here too, with machine, versions, commit and date."""
 
 
 def main(options: Options) -> int:
@@ -58,9 +59,9 @@ def main(options: Options) -> int:
     if not clips:
         raise InputError(f"--videos {options.videos} is no folder of clips")
     frames = sum(decoded_frames(clip) for clip in clips)
-    version = subprocess.run([find_ffmpeg(), "-version"], check=True, capture_output=True, text=True).stdout.splitlines()[0]
+    said = subprocess.run([find_ffmpeg(), "-version"], check=True, capture_output=True, text=True).stdout
+    version = said.split()[2]
     print(f"{find_ffmpeg()}: {version}")
-    print(f"{len(clips)} clips, {frames} frames, {options.processes} processes, {options.pairs} pairs in turn")
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch) / "data"
@@ -71,8 +72,16 @@ def main(options: Options) -> int:
                 row = compare(options, clips, data, short_side, layout, Path(scratch))
                 rows.append(row)
                 print("  ".join(f"{name} {value}" for name, value in row.items()))
-    if options.json:
-        files.write_json(options.json, {"clips": len(clips), "frames": frames, "rows": rows})
+    figures = {
+        "clips": len(clips),
+        "frames": frames,
+        "quality": options.quality,
+        "processes": options.processes,
+        "pairs": options.pairs,
+        "ffmpeg": version,
+        "rows": rows,
+    }
+    report("extract", figures, options.json)
     return 0
 
 

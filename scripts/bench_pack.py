@@ -27,7 +27,8 @@ from mindrecord import packing, sources
 from mindrecord.manifest import Shard
 from mindrecord.pack import ShardTask, write_shard
 from preprocess import executors
-from preprocess.common import cli, files
+from preprocess.common import cli
+from scripts.measuring import report
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Options:
     workers: int = 2
     """Processes that pack."""
     json: Path | None = None
-    """Write the figures here too."""
+    """Write the figures here too, with machine, versions, commit and date."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,8 @@ class Timed:
 def main(options: Options) -> int:
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         rows = [compare(options, Path(scratch)) for _ in range(options.pairs + 1)][1:]
-    figures = {name: round(median(row[name] for row in rows), 1) for name in rows[0]}
-    print("  ".join(f"{name} {value}" for name, value in figures.items()))
-    if options.json:
-        files.write_json(options.json, figures)
+    figures = {name: median(row[name] for row in rows) for name in rows[0]}
+    report("pack", {**figures, "workers": options.workers, "pairs": options.pairs}, options.json)
     return 0
 
 
@@ -94,8 +93,9 @@ def compare(options: Options, scratch: Path) -> dict[str, float]:
         "tar_s": tar_s,
         "pack_mb_per_s": frame_mb / pack_s,
         "tar_mb_per_s": frame_mb / tar_s,
+        "ours_over_tar": tar_s / pack_s,
     }
-    print("  ".join(f"{name} {value:.1f}" for name, value in row.items()), flush=True)
+    print("  ".join(f"{name} {value:.2f}" for name, value in row.items()), flush=True)
     return row
 
 

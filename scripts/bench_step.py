@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import multiprocessing
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -30,8 +28,9 @@ if __name__ == "__main__":  # a script's own folder comes first on the path; the
 
 import numpy as np
 
-from preprocess.common import cli, files
+from preprocess.common import cli
 from preprocess.common.errors import InputError
+from scripts.measuring import alone, report
 from train.config import load_recipe
 
 RECIPE = Path(__file__).resolve().parents[1] / "train/recipes/ucf101_r3d50.yaml"
@@ -55,7 +54,7 @@ class Options:
     batch_size: int = 4
     """Clips a step."""
     json: Path | None = None
-    """Write the figures here too."""
+    """Write the figures here too, with machine, versions, commit and date."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,9 @@ def main(options: Options) -> int:
             "PyTorch is not installed, and this comparison alone needs it: install torch into a folder of its own "
             "(pip install --target FOLDER torch) and put that on PYTHONPATH, or compare with --freeze layer4"
         )
-    result: dict[str, Any] = {}
+    clip = load_recipe(RECIPE).clip
+    result: dict[str, Any] = {"depths": list(options.depths), "freeze": options.freeze}
+    result |= {"clip_frames": clip.frames, "clip_size": clip.size}
     for depth in options.depths:
         other: Callable[..., Steps] = in_pytorch if options.freeze is None else in_mindspore
         runs: tuple[list[Steps], list[Steps]] = ([], [])
@@ -86,22 +87,13 @@ def main(options: Options) -> int:
             raise RuntimeError(f"the networks differ: {runs[0][0].parameters} and {runs[1][0].parameters} parameters")
         ours, theirs = (median(s for run in side for s in run.seconds) for side in runs)
         name = "pytorch" if options.freeze is None else f"frozen_before_{options.freeze}"
-        result |= {f"r3d{depth}_mindspore_s": round(ours, 4), f"r3d{depth}_{name}_s": round(theirs, 4)}
+        result |= {f"r3d{depth}_mindspore_s": ours, f"r3d{depth}_{name}_s": theirs}
         ratio = ours / theirs if options.freeze is None else theirs / ours
-        result[f"r3d{depth}_{'ours_over_pytorch' if options.freeze is None else 'frozen_over_full'}"] = round(ratio, 4)
+        result[f"r3d{depth}_{'ours_over_pytorch' if options.freeze is None else 'frozen_over_full'}"] = ratio
         result[f"r3d{depth}_parameters"] = runs[0][0].parameters
     result |= {"batch_size": options.batch_size, "steps": options.steps, "repeats": options.repeats}
-    for key, value in result.items():
-        print(f"{key:32} {value}")
-    if options.json:
-        files.write_json(options.json, result)
+    report("step", result, options.json, *(["torch"] if options.freeze is None else []))
     return 0
-
-
-def alone(function: Callable[..., Steps], *arguments: Any) -> Steps:
-    """Call a function in a fresh process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def batch(options: Options) -> tuple[Any, Any]:

@@ -38,13 +38,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mindrecord import manifest
+from mindrecord.manifest import Manifest
 from mindrecord.slices import Video, read_frames
+from preprocess import catalog
 from preprocess.catalog import TRAIN
-from preprocess.common import cli, files
+from preprocess.common import cli
 from preprocess.common.errors import InputError
 from preprocess.frame_store import FRAME_NAME
 from scripts import bench_images
-from scripts.measuring import Figures, alone, cpu_seconds, timed
+from scripts.measuring import Figures, alone, cpu_seconds, report, timed
 from train import stream
 from train.config import load_recipe
 from train.sampling import dense_clip
@@ -68,7 +70,7 @@ class Options:
     split: str = "1"
     """Whose training videos."""
     json: Path | None = None
-    """Write the figures here too."""
+    """Write the figures here too, with machine, versions, commit and date."""
     repeats: int = 3
     """How often each side runs, in turn; medians count."""
     workers: int = 2
@@ -78,20 +80,23 @@ class Options:
 
 
 def main(options: Options) -> int:
+    packed = manifest.load(options.records)
+    packed.split_index(options.split)  # or it says which there are
     if options.kind == "image":
         result = bench_images.compare(options.records, options.split, options.workers, options.epochs, options.repeats)
     else:
-        result = compare_clips(options)
-    result = {name: round(value, 4) if isinstance(value, float) else value for name, value in result.items()}
-    for name, value in result.items():
-        print(f"{name:40} {value}")
-    if options.json:
-        files.write_json(options.json, result)
+        result = compare_clips(options, packed)
+    data = {"dataset": packed.dataset, "training_videos": sum(packed.class_videos[options.split]["train"])}
+    report(options.kind, {**data, **result}, options.json)
     return 0
 
 
-def compare_clips(options: Options) -> dict[str, Any]:
+def compare_clips(options: Options, packed: Manifest) -> dict[str, Any]:
     """Our stream, the published way and mere decoding, in turn; medians."""
+    clip = load_recipe(RECIPE).clip
+    _, extracted = catalog.load(options.frames)
+    if sum(packed.class_videos[options.split]["train"]) < BATCH:
+        raise InputError(f"{options.records} has fewer than {BATCH} training videos in split {options.split}: take more")
     sides: dict[str, Callable[[], Figures]] = {
         "published_threads": lambda: alone(published, options, False),
         "published_processes": lambda: alone(published, options, True),
@@ -106,8 +111,11 @@ def compare_clips(options: Options) -> dict[str, Any]:
     rate = {name: median(figures["clips_per_s"] for figures in found) for name, found in runs.items()}
     cpu_ms = {name: median(figures["cpu_ms"] for figures in found) for name, found in runs.items()}
     theirs, best = (max(f"{side}_threads", f"{side}_processes", key=lambda n: rate[n]) for side in ("published", "ours"))
-    packed = manifest.load(options.records)
     return {
+        "clip_frames": clip.frames,
+        "clip_size": clip.size,
+        "short_side": packed.settings["short_side"],
+        "published_short_side": extracted["settings"]["short_side"],
         "published_clips_per_s": rate[theirs],
         "ours_clips_per_s": rate[best],
         "decode_clips_per_s": rate["decode"],
@@ -123,7 +131,7 @@ def compare_clips(options: Options) -> dict[str, Any]:
         "gil_held": median(gil_share(options) for _ in range(options.repeats)),
         "bytes_read_per_clip": median(figures["bytes_read"] for figures in runs[best]),
         "bytes_on_disk_per_clip": sum(s.size_bytes for s in packed.shards) / sum(s.videos for s in packed.shards),
-        "bytes_sent_per_clip": 3 * load_recipe(RECIPE).clip.frames * load_recipe(RECIPE).clip.size ** 2,
+        "bytes_sent_per_clip": 3 * clip.frames * clip.size**2,
         "workers": options.workers,
         "repeats": options.repeats,
     }

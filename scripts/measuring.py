@@ -1,4 +1,4 @@
-"""What the benchmarks of streams measure with: a fresh process, rates, CPU time and bytes read."""
+"""What the benchmarks measure with, a fresh process, rates, CPU time and bytes read, and how they report what they found."""
 
 from __future__ import annotations
 
@@ -8,11 +8,29 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mindspore.dataset as ds
+from preprocess.common import files
+from train.run_folder import surroundings
+
+if TYPE_CHECKING:  # some benchmarks do without MindSpore
+    import mindspore.dataset as ds
 
 Figures = dict[str, float]
+
+
+def report(kind: str, figures: dict[str, Any], path: Path | None, *packages: str) -> None:
+    """Print the figures of a benchmark of this kind, those in lists aside, and write them to `path`, if there is one, with
+    what they were measured on; `packages` are compared with, and their versions matter too. See scripts/readme_tables.py.
+    """
+    found = {name: round(value, 4) if isinstance(value, float) else value for name, value in figures.items()}
+    for name, value in found.items():
+        if not isinstance(value, list):
+            print(f"{name:40} {value}")
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        measured = {"date": time.strftime("%Y-%m-%d"), **surroundings(*packages)}
+        files.write_json(path, {"kind": kind, **found, "measured": measured})
 
 
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -12,7 +12,6 @@ from conftest import ROOT
 
 from preprocess.common import cli
 from preprocess.common.errors import InputError
-from scripts import readme_tables
 
 READMES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("README*.md"), *ROOT.glob("[a-z]*/README.md")])
 BLOCK = re.compile(r"^    ((?:[A-Z_]+=\S+ )*(?:python|sh|msrun) .+)$", re.MULTILINE)
@@ -20,6 +19,7 @@ INLINE = re.compile(r"`((?:[A-Z_]+=\S+ )*(?:\.venv/bin/python|python|sh|msrun)\s
 SCRIPT = re.compile(r"\S+\.(?:py|sh)(?=\s|$)")
 NEEDS = ("# needs Ascend", "# needs the data set")
 OPTIONS_OF = {"preprocess.extract_frames": "preprocess.extraction", "mindrecord.build": "mindrecord.packing"}
+PASS_ON = {"scripts/train_1p.sh": "train/train.py", "scripts/train_8p.sh": "train/train.py"}
 RUNS_THE_TESTS = "scripts/test.sh"
 
 
@@ -48,9 +48,24 @@ def test_a_test_runs_what_a_readme_shows(script: str) -> None:
     assert (ROOT / script).is_file()
     if script == RUNS_THE_TESTS:
         return
+    assert those_that_run(script), f"no test runs {script}"
+
+
+def those_that_run(script: str) -> str:
+    """The text of the test files that run a script, as a command or by its `main`."""
     name = Path(script)
-    runs = re.compile(rf"{re.escape(script)}|{name.stem}\.sh|from {name.parent.as_posix()} import .*\b{name.stem}\b")
-    assert [path for path, text in TESTS.items() if runs.search(text)], f"no test runs {script}"
+    runs = re.compile(rf"{re.escape(script)}|\b{name.stem}\.sh|from {name.parent.as_posix()} import .*\b{name.stem}\b")
+    return "".join(text for text in TESTS.values() if runs.search(text))
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_the_tests_of_a_command_give_it_the_options_and_the_data_set_that_a_readme_shows(command: str) -> None:
+    script = SCRIPT.search(command)[0]
+    text = those_that_run(script) + those_that_run(PASS_ON.get(script, script))
+    names = re.findall(r"(?<= )--([a-z][a-z0-9-]*)", command[command.index(script) :].partition("#")[0])
+    untried = [name for name in names if not re.search(rf"--{name}\b|\b{name.replace('-', '_')}=", text)]
+    untried += [name for name in re.findall(r"--dataset (\w+)", command) if f'"{name}"' not in text]
+    assert not untried, f"no test that runs {script} gives it {', '.join(untried)}"
 
 
 @pytest.mark.parametrize("command", [command for command in ALL if SCRIPT.search(command)[0].endswith(".py")])
@@ -76,22 +91,3 @@ def test_both_languages_show_the_same_commands_and_figures() -> None:
     assert english.count("\n## ") == chinese.count("\n## ")
     assert len(re.findall(r"^\|", english, re.MULTILINE)) == len(re.findall(r"^\|", chinese, re.MULTILINE))
     assert set(re.findall(r"\d[\d,.]*\d", english)) == set(re.findall(r"\d[\d,.]*\d", chinese))
-
-
-def test_the_readmes_show_the_committed_results(tmp_path: Path) -> None:
-    assert readme_tables.main(readme_tables.Options(check=True)) == 0
-    changed = tmp_path / "README.md"
-    changed.write_text((ROOT / "README.md").read_text(encoding="utf-8").replace("| 92.7% |", "| 99.9% |"))
-    with pytest.raises(InputError, match="does not show what"):
-        readme_tables.main(readme_tables.Options((changed,), check=True))
-    readme_tables.main(readme_tables.Options((changed,)))
-    assert changed.read_text(encoding="utf-8") == (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_runs_of_ours_become_rows(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text(
-        "recipe,split,seed,top1,top5,mean_class_accuracy,videos,train_seconds,device,cores,machine,mindspore,date\n"
-        "quick_cpu,1,2,0.9942,1.0,0.9942,168,100,CPU,2,x86_64,2.10.0,2026-11-23\n"
-    )
-    row = "| `quick_cpu`, split 1 | 2 | 99.4% | 100.0% | 99.4% | 168 | 100 s | CPU, 2 cores, x86_64 | MindSpore 2.10.0 "
-    assert readme_tables.table([tmp_path / "a.csv"]).splitlines()[2] == f"{row}| 2026-11-23 |"

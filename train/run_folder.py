@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from typing import Any
 import yaml
 
 from preprocess.common import files
+from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 
 CONFIG = "config.yaml"
@@ -26,6 +29,7 @@ BEST = "best.ckpt"
 KEPT = "epoch_{:04d}.ckpt"
 LOGS = "logs"
 RUNS = Path("work/runs")
+PACKAGES = ("mindspore", "numpy", "av", "pillow", "opencv-python-headless", "simplejpeg")
 
 
 def new_folder(recipe: Path) -> Path:
@@ -77,21 +81,37 @@ def write_resumed(folder: Path, steps_done: int) -> None:
 
 
 def circumstances() -> dict[str, Any]:
-    """What this process is: command line, machine, versions, time."""
-    root = Path(__file__).resolve().parents[1]
-    commit = subprocess.run(
-        ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"], capture_output=True, text=True, check=False
-    )
+    """What this process is: command line, time, machine, code and versions."""
+    return {"command": sys.argv, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **surroundings()}
+
+
+def surroundings(*packages: str) -> dict[str, Any]:
+    """The machine, the project's commit and the versions of PACKAGES and of these further ones."""
     return {
-        "command": sys.argv,
         "machine": platform.platform(),
-        "git_commit": commit.stdout.strip() or None,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "processor": processor(Path("/proc/cpuinfo").read_text(encoding="utf-8")),
+        "cores": available_cpus(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "git_commit": git_commit(),
         "python": platform.python_version(),
-        "versions": {
-            name: importlib.metadata.version(name) for name in ("mindspore", "numpy", "opencv-python-headless", "simplejpeg")
-        },
+        "versions": {name: importlib.metadata.version(name) for name in (*PACKAGES, *packages)},
     }
+
+
+def git_commit() -> str | None:
+    """The project's commit, with -dirty where files differ from it; none without git or its folder."""
+    root = Path(__file__).resolve().parents[1]
+    describe = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        return subprocess.run(describe, capture_output=True, text=True, check=False).stdout.strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def processor(cpuinfo: str) -> str:
+    """The processor's name in /proc/cpuinfo, which on Arm has none; then its architecture."""
+    named = re.search(r"^model name\s*: (.+)$", cpuinfo, re.MULTILINE)
+    return named[1].strip() if named else platform.machine()
 
 
 def plain(value: object) -> object:

@@ -21,6 +21,7 @@ from eval import evaluate
 from mindrecord import manifest
 from preprocess.common import cli
 from preprocess.common.errors import InputError
+from scripts import readme_tables
 from train import checkpoint
 from train.cluster import free_port
 from train.config import ModelConfig
@@ -162,9 +163,9 @@ def test_options_that_make_no_sense_are_refused(options: tuple[str, ...], says: 
     assert says in str(refused.value)
 
 
-def test_eval_sh_takes_the_newest_run_or_what_it_is_given(seven: Path, tmp_path: Path) -> None:
-    def eval_sh(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = ["sh", str(ROOT / "scripts/eval.sh"), *map(str, arguments)]
+def test_the_eval_scripts_take_the_newest_run_or_what_they_are_given(seven: Path, tmp_path: Path) -> None:
+    def script(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        command = ["sh", str(ROOT / "scripts" / name), *map(str, arguments)]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     (tmp_path / "work/runs/old").mkdir(parents=True)
@@ -173,12 +174,15 @@ def test_eval_sh_takes_the_newest_run_or_what_it_is_given(seven: Path, tmp_path:
     (tmp_path / "work/runs/old/last.ckpt").write_bytes(b"")
     os.utime(tmp_path / "work/runs/old/last.ckpt", (0, 0))
     shutil.copy(seven / "last.ckpt", tmp_path / "work/runs/new")
-    done = eval_sh()
+    done = script("eval.sh")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "work/runs/new/report/report.html").is_file()
-    done = eval_sh(seven / "records", tmp_path / "none.ckpt", "--views", "2x1")
+    done = script("run_eval.sh", seven / "records", 0, shutil.copy(seven / "last.ckpt", tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "report/results.json").read_text())["videos"] == 7
+    done = script("eval.sh", seven / "records", tmp_path / "none.ckpt", "--views", "2x1")
     assert (done.returncode, done.stderr[:18]) == (2, "error: checkpoint ")
-    done = eval_sh(seven / "records")
+    done = script("eval.sh", seven / "records")
     assert (done.returncode, done.stderr) == (2, "usage: sh scripts/eval.sh [RECORDS CKPT [options]]\n")
 
 
@@ -237,3 +241,4 @@ def test_evaluation_takes_at_most_1_15_times_the_network_s_own_time(shared: Path
     path = save_random(tmp_path / "last.ckpt", names, replace(CLIP, frames=16, size=112), ModelConfig("resnet3d", depth=18))
     run("scripts/bench_eval.py", "--records", records, "--checkpoint", path, "--json", tmp_path / "found.json")
     assert json.loads((tmp_path / "found.json").read_text())["ratio"] <= 1.15
+    assert "| the network alone |" in readme_tables.measurements([tmp_path / "found.json"])

@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from conftest import Run, make_video
 
+from mindrecord import manifest
 from preprocess.annotations import read_catalog
 from preprocess.annotations.on_disk import match
 from preprocess.catalog import TEST, TRAIN
@@ -113,6 +115,18 @@ def test_kinetics_clips_are_found_in_the_layouts_of_its_releases(root: Path) -> 
         write(root / "video" / path, "")
     matched = match(read_catalog("kinetics400", root), root / "video")
     assert (len(matched.found), matched.missing, matched.unlisted) == (3, (), ())
+
+
+@pytest.mark.slow
+def test_kinetics_clips_that_are_gone_are_counted_and_the_others_extracted_or_packed(root: Path, run: Run) -> None:
+    make_video(root / "video/train/abseiling/NA.mp4")
+    options = ("--dataset", "kinetics700", "--root", root, "--allow-missing")
+    said = run("preprocess/extract_frames.py", *options, "--out", root / "frames").stdout
+    assert "1 ok + 0 failed + 2 missing" in said
+    run("mindrecord/build.py", "--from-videos", *options, "--out", root / "records")
+    packed = manifest.load(root / "records")
+    assert sum(shard.videos for shard in packed.shards) == 1
+    assert [absent.status for absent in packed.absent] == ["missing", "missing"]
 
 
 def test_the_official_kinetics_400_validation_list_reads_whole(shared: Path, tmp_path: Path) -> None:

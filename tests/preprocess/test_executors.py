@@ -15,7 +15,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Run
 from executor_jobs import (
     EXIT_0,
     EXIT_3,
@@ -306,6 +306,16 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         for process in processes:
             process.wait()
         wait_until(lambda: all(map(gone, everyone)), "the cluster of the test has not ended")
+
+
+@pytest.mark.slow
+@needs_dask
+def test_extraction_takes_the_workers_of_a_cluster_that_runs_already(
+    scheduler: tuple[str, subprocess.Popen[bytes]], ucf: Path, frames: Path, tmp_path: Path, run: Run
+) -> None:
+    run("preprocess/extract_frames.py", "--root", ucf, "--out", tmp_path / "frames", "--cluster", scheduler[0])
+    expected = {path.relative_to(frames): path.read_bytes() for path in frames.rglob("*.jpg")}
+    assert {path.relative_to(tmp_path / "frames"): path.read_bytes() for path in tmp_path.rglob("*.jpg")} == expected
 
 
 @needs_dask

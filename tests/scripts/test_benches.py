@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Run, make_video
 
+from scripts import readme_tables
+
 pytestmark = pytest.mark.slow
 
 
@@ -15,14 +17,17 @@ def test_extraction_is_timed_against_ffmpeg(run: Run, tmp_path: Path) -> None:
     make_video(tmp_path / "clips/a.avi")
     options = ("--videos", tmp_path / "clips", "--short-sides", 48, "--pairs", 1, "--json", tmp_path / "bench.json")
     run("scripts/bench_extract.py", *options)
-    rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
-    assert [row["layout"] for row in rows] == ["dir", "zip"]
-    assert min(row["ours_s"] for row in rows) > 0
+    found = json.loads((tmp_path / "bench.json").read_text())
+    assert [row["layout"] for row in found["rows"]] == ["dir", "zip"]
+    assert min(row["ours_s"] for row in found["rows"]) > 0
+    assert f", ffmpeg {found['ffmpeg']}\n" in readme_tables.measurements([tmp_path / "bench.json"])
 
 
 def test_packing_is_timed_against_tar(run: Run, frames: Path, tmp_path: Path) -> None:
     run("scripts/bench_pack.py", "--frames", frames, "--pairs", 1, "--json", tmp_path / "bench.json")
-    assert json.loads((tmp_path / "bench.json").read_text())
+    found = json.loads((tmp_path / "bench.json").read_text())
+    assert found["ours_over_tar"] == pytest.approx(found["pack_mb_per_s"] / found["tar_mb_per_s"], rel=0.01)
+    assert "| tar of the same files |" in readme_tables.measurements([tmp_path / "bench.json"])
 
 
 def test_seeds_become_a_table(run: Run, records: Path, tmp_path: Path) -> None:

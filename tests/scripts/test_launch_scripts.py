@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -87,16 +86,3 @@ def test_which_data_set_it_is_is_told_by_its_files(made: str, says: str, tmp_pat
         else:
             (tmp_path / "data" / path).mkdir()
     assert says in script("run_standalone_train.sh", tmp_path / "data", cwd=tmp_path, code=2)
-
-
-def test_run_eval_evaluates_the_checkpoint_it_is_given(records: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        ["sh", ROOT / "scripts/run_eval.sh", records, "0", tmp_path / "none.ckpt"],
-        cwd=tmp_path,
-        env=os.environ | {"DEVICE_TARGET": "CPU", "PYTHON": sys.executable},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert f"checkpoint {tmp_path / 'none.ckpt'} does not exist" in done.stderr

@@ -104,7 +104,7 @@ def test_each_of_the_25_sub_policies_changes_pictures_and_keeps_their_shape(as_p
 
 def test_the_sheet_has_a_row_a_sub_policy(tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)).save(tmp_path / "a.png")
-    assert autoaugment_sheet.main(Options(tmp_path / "a.png", tmp_path / "sheet.png", tiles=2)) == 0
+    assert autoaugment_sheet.main(Options(image=tmp_path / "a.png", out=tmp_path / "sheet.png", tiles=2)) == 0
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.height > 25 * TILE_HEIGHT
         assert sheet.width > 3 * TILE_HEIGHT

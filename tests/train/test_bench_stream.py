@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Run, error_line
+from conftest import Run, error_line, make_ucf
+
+from scripts import readme_tables
 
 MEASURED = {
     "ours_cpu_ms_per_clip": 4.0,
@@ -34,12 +36,18 @@ def test_the_host_is_planned_for_images_at_both_rates(run: Run, tmp_path: Path) 
     measured = {"kind": "image", "ours_cpu_ms_per_image": 2.0, "ours_cpu_ms_per_image_autoaugment": 3.0}
     measured |= {"bytes_read_per_image": 110_000, "bytes_sent_per_image": 150_528}
     (tmp_path / "bench.json").write_text(json.dumps(measured))
-    said = run("scripts/plan_host.py", "--measured", tmp_path / "bench.json").stdout
+    options = ("--measured", tmp_path / "bench.json", "--images-per-s", 3886, 17356)
+    said = run("scripts/plan_host.py", *options).stdout
     assert "3886 images/s over 8 NPUs" in said
     assert "cores      7.8 without AutoAugment, 11.7 with it" in said
     assert "17356 images/s over 8 NPUs" in said
     assert "cores      34.7 without AutoAugment, 52.1 with it" in said
     assert "disk read  1.91 GB/s" in said
+
+
+def test_too_few_videos_for_a_batch_are_refused_at_once(run: Run, frames: Path, records: Path) -> None:
+    said = error_line(run("scripts/bench_stream.py", "--frames", frames, "--records", records, code=2))
+    assert said == f"error: {records} has fewer than 16 training videos in split 1: take more"
 
 
 @pytest.mark.slow  # four processes that import MindSpore
@@ -53,11 +61,16 @@ def test_the_bench_compares_images_with_pil(run: Run, tmp_path: Path) -> None:
     for suffix in ("", "_autoaugment"):
         rates = [found[f"{side}_images_per_s_a_core{suffix}"] for side in ("ours", "pil")]
         assert found[f"ours_over_pil{suffix}"] == pytest.approx(rates[0] / rates[1], rel=0.01)
+    assert "| 80 training images of imagenet, with AutoAugment |" in readme_tables.measurements([json_path])
     run("scripts/plan_host.py", "--measured", json_path)
 
 
 @pytest.mark.slow  # nine processes that import MindSpore
-def test_the_bench_prints_and_writes_its_figures(run: Run, frames: Path, records: Path, tmp_path: Path) -> None:
+def test_the_bench_prints_and_writes_its_figures(run: Run, tmp_path: Path) -> None:
+    frames, records = tmp_path / "frames", tmp_path / "records"
+    make_ucf(tmp_path / "data", groups=9)
+    run("preprocess/extract_frames.py", "--root", tmp_path / "data", "--out", frames)
+    run("mindrecord/build.py", "--frames", frames, "--out", records)
     run(
         "scripts/bench_stream.py",
         *("--frames", frames, "--records", records, "--json", tmp_path / "bench.json", "--repeats", 1, "--epochs", 1),
@@ -68,4 +81,6 @@ def test_the_bench_prints_and_writes_its_figures(run: Run, frames: Path, records
         found["ours_clips_per_s"] / found["published_clips_per_s"], rel=0.01
     )
     assert 0 < found["bytes_read_per_clip"] < found["bytes_on_disk_per_clip"]
+    table = readme_tables.measurements([tmp_path / "bench.json"])
+    assert "| 16 training clips of 16 x 112 x 112 of ucf101 packed with --short-side 240, 2 " in table
     run("scripts/plan_host.py", "--measured", tmp_path / "bench.json")

@@ -116,6 +116,22 @@ def test_a_mistake_that_a_rank_finds_is_one_line(records: Path, tmp_path: Path) 
     assert "error: " not in done.stdout
 
 
+@pytest.mark.slow
+def test_train_1p_trains_on_one_device(records: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", ROOT / "scripts/train_1p.sh", records, *SMALL, "--epochs", "2", "--out", "run"],
+        cwd=tmp_path,
+        env=os.environ | ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line["epoch"] for line in untimed(tmp_path / "run")] == [1, 2]
+    assert "epoch" in done.stdout
+    assert not (tmp_path / "run/logs").exists()  # one process needs no msrun
+
+
 @pytest.mark.parametrize(
     ("option", "says"), [("--out", "theirs is not empty"), ("--resume", "--resume theirs: theirs has no config.yaml")]
 )
