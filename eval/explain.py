@@ -30,7 +30,7 @@ from preprocess.decode import DecodeError, open_video
 from preprocess.selection import Selection
 from train import checkpoint, devices
 from train.config import ClipConfig
-from train.models.from_bytes import FromBytes
+from train.scoring import for_inference
 
 HEAT_SHARE = 0.5  # of the picture where the heat is greatest
 
@@ -113,7 +113,7 @@ def grad_cam(
     """
     tapped = Tapped(getattr(network, layer))
     setattr(network, layer, tapped)
-    logits_of = FromBytes(network, clip.mean, clip.std).set_train(False)
+    logits_of = for_inference(network, clip)
     batches = [ms.Tensor(window[None]) for window in clips.windows_of(clips.jpegs_of(path), clip)]
     if not batches:
         raise DecodeError("has no frame that decodes")

@@ -27,9 +27,8 @@ from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
 from train import checkpoint, devices, stream
 from train.config import ClipConfig
-from train.models.from_bytes import FromBytes
 from train.sampling import Views
-from train.scoring import score_windows
+from train.scoring import for_inference, score_windows
 
 SIDES = {"train": (TRAIN,), "test": (TEST,), "all": (TRAIN, TEST)}
 
@@ -95,7 +94,7 @@ def features(network: nn.Cell, videos: list[Video], clip: ClipConfig, batch_size
     """features_VC: the mean over each video's windows of what the network, cut after a layer, gives."""
     views = Views(crops=clip.test_crops)
     parts = [stream.VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride)) for video in videos]
-    vectors = FromBytes(network, clip.mean, clip.std).set_train(False)
+    vectors = for_inference(network, clip)
     windows = (
         window for part in progress(stream.decoded_ahead(parts, clip, views), "videos", len(parts)) for window in part
     )

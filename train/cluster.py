@@ -51,6 +51,27 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster:
     return Cluster(devices, hosts, host_rank, environment.get("MASTER_ADDR") or "127.0.0.1", port, table)
 
 
+def find_master(cluster: Cluster) -> tuple[socket.AddressFamily, str]:
+    """MASTER_ADDR as a family and a number. Raises InputError where it is unknown, and unless host 0, and no other, has that
+    address: msrun starts the process that ranks meet at on every host that has it, and one of two such would fail."""
+    try:
+        family, _, _, _, where = socket.getaddrinfo(cluster.address, None, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise InputError(f"MASTER_ADDR={cluster.address} is not known here ({error.strerror}): give host 0's") from None
+    address = str(where[0])
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+            ours = True
+        except OSError:
+            ours = False
+    if ours and cluster.host_rank:
+        raise InputError(f"MASTER_ADDR={cluster.address} is this host, HOST_RANK={cluster.host_rank}: give host 0's")
+    if not ours and not cluster.host_rank:
+        raise InputError(f"MASTER_ADDR={cluster.address} is not this host, HOST_RANK=0: give an address that it has")
+    return family, address
+
+
 def number(environment: Mapping[str, str], name: str, default: int, least: int) -> int:
     """A variable as a whole number; `default` where it is unset or empty."""
     text = environment.get(name, "")

@@ -156,9 +156,9 @@ class ScheduleConfig:
 class PrecisionConfig:
     """Mixed precision (arXiv:1710.03740). Weights and updates are float32 at every level."""
 
-    level: str = "O0"
+    level: str = "auto"
     """O0, float32; O2, float16 but for batch norm and loss; O3, float16 but for the loss; auto, what suits the device: O2 on
-    Ascend, O0 on the CPU."""
+    Ascend, whose 3-D convolutions take nothing but float16, O0 on the CPU."""
     loss_scale: float = 1.0
     """The loss is multiplied by it, and gradients divided, so that small ones are not lost to float16."""
     dynamic: bool = False

@@ -39,7 +39,7 @@ try:
     from preprocess.common.cpus import available_cpus
     from preprocess.common.errors import InputError
     from train import config
-    from train.cluster import CORES_PER_NPU, QUEUED_BATCHES, Cluster, left_behind, read_cluster
+    from train.cluster import CORES_PER_NPU, QUEUED_BATCHES, Cluster, find_master, left_behind, read_cluster
     from train.config import Recipe
     from train.run_folder import RUNS
 except ImportError as missing:
@@ -247,18 +247,18 @@ def nearest_folder(path: Path) -> Path:
 
 
 def port(cluster: Cluster) -> Finding:
-    """Whether host 0 can listen where the ranks meet, and whether another host can find it."""
+    """Whether host 0, and no other, has the address where the ranks meet, and can listen there."""
     where = f"{cluster.address}:{cluster.port}"
     try:
-        address = socket.getaddrinfo(cluster.address, cluster.port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        return Finding(ERROR, "port", f"{where} cannot be found ({error.strerror})", "give MASTER_ADDR host 0's address")
+        family, address = find_master(cluster)
+    except InputError as error:
+        return Finding(ERROR, "port", *str(error).rsplit(": ", 1))
     if cluster.host_rank:
         return Finding(OK, "port", f"{where} is host 0's")
     try:
-        with socket.socket(address[0], socket.SOCK_STREAM) as probe:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address[4])
+            probe.bind((address, cluster.port))
     except OSError as error:
         return Finding(ERROR, "port", f"{where} cannot be listened on ({error.strerror})", "choose another MASTER_PORT")
     return Finding(OK, "port", f"{where} is free")

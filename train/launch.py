@@ -30,8 +30,9 @@ if __name__ == "__main__":  # a script's own folder comes first on the path; the
 import psutil
 
 from preprocess.common import cli
+from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from train.cluster import MARK, Cluster, marked, read_cluster
+from train.cluster import MARK, Cluster, find_master, marked, read_cluster
 from train.config import DEFAULT_RECIPE
 from train.run_folder import LAST, LOGS, check_new, new_folder, to_resume
 
@@ -183,6 +184,8 @@ def main(arguments: list[str]) -> int:
     if cluster.ranks == 1 or {"-h", "--help"} & {*arguments}:
         os.execv(sys.executable, [sys.executable, str(TRAIN), *arguments])
     folder = named(arguments, "--out", "--resume")
+    if folder is None and cluster.hosts > 1:
+        raise InputError(f"HOSTS={cluster.hosts} needs --out, the same on every host, or --resume")
     if folder is None:
         folder = new_folder(named(arguments, "--recipe") or DEFAULT_RECIPE)
         arguments = [*arguments, "--out", str(folder)]
@@ -190,6 +193,7 @@ def main(arguments: list[str]) -> int:
         folder = to_resume(folder)
     else:
         check_new(folder)  # before logs are written into it
+    find_master(cluster)
     logs = time.strftime("%Y%m%d-%H%M%S") + (f"-host{cluster.host_rank}" if cluster.hosts > 1 else "")
     launch = Launch(cluster, (folder / LOGS / logs).resolve(), arguments)
     try:

@@ -9,7 +9,6 @@ they run side by side, together they take as long as the longest; where they sha
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -84,23 +83,24 @@ def main(options: Options) -> int:
     batches = training_batches(options, packed)
     network = trainer.new_network(options.settings, len(packed.class_names))
     step = new_step(network, options.settings, 2 * (options.steps + 1))
-    say(f"{options.recipe.stem} on {options.records}, batches of {options.settings.batch_size} clips, on {device}")
-    with tempfile.TemporaryDirectory() as folder:
-        devices.work_in(Path(folder))
-        for line in lines(measure(batches, step, options.steps), options.settings.batch_size):
+    clips, is_images = options.settings.batch_size, options.settings.model.for_images
+    what = "images" if is_images else "clips"
+    say(f"{options.recipe.stem} on {options.records}, batches of {clips} {what}, on {device}")
+    with devices.work_aside():
+        for line in lines(measure(batches, step, options.steps), clips, is_images):
             print(line)
-        devices.work_in(Path(folder).parent)
     return 0
 
 
 def training_batches(options: Options, packed: manifest.Manifest) -> Callable[[], Iterator[Batch]]:
     """What gives a new stream of batches, epoch after epoch without end."""
+    records = options.records.resolve()  # now: later the working directory is another
 
     def batches() -> Iterator[Batch]:
         epoch = 0
         while True:
             dataset = stream.training_batches(
-                options.records.resolve(),
+                records,
                 packed,
                 options.split,
                 options.settings.clip,
@@ -164,14 +164,15 @@ def median_of(action: Callable[[], Any], times: int) -> float:
     return median(mean_of(action, 1) for _ in range(times))
 
 
-def lines(times: Times, clips: int) -> list[str]:
-    """The figures, and what they mean."""
+def lines(times: Times, clips: int, is_images: bool) -> list[str]:
+    """The figures, and what they mean. An image is a clip of one frame."""
+    what = "images" if is_images else "clips"
     parts = {"data": times.data, "to the device": times.sending, "network": times.network, "together": times.together}
-    table = [f"{name:<14}{1e3 * seconds:10.1f} ms a step {clips / seconds:10.1f} clips/s" for name, seconds in parts.items()]
-    return [*table, verdict(times)]
+    table = [f"{name:<14}{1e3 * part:10.1f} ms a step {clips / part:10.1f} {what}/s" for name, part in parts.items()]
+    return [*table, verdict(times, is_images)]
 
 
-def verdict(times: Times) -> str:
+def verdict(times: Times, is_images: bool) -> str:
     """What limits training, and what would help, in words."""
     waiting = times.waiting / times.together
     if waiting < MUCH and times.sending < MUCH * times.network:
@@ -181,13 +182,13 @@ def verdict(times: Times) -> str:
     if times.sending > times.data and times.sending >= MUCH * times.network:
         return (
             f"Sending a batch takes {times.sending / times.network:.0%} of the network's own time: "
-            "a smaller clip or batch, or a faster link to the device, would help."
+            f"a smaller {'image' if is_images else 'clip'} or batch, or a faster link to the device, would help."
         )
     if times.data > times.network:
+        remedy = "images that are packed smaller" if is_images else "frames packed at a smaller --short-side"
         return (
             f"The data is what takes the time: the network waits for it {waiting:.0%} of a step. It takes "
-            f"{times.data / times.network:.1f} times as many processors, or frames packed at a smaller --short-side; "
-            "--loader processes helps where cores are idle."
+            f"{times.data / times.network:.1f} times as many processors, or {remedy}; --loader processes helps where cores are idle."
         )
     return (
         f"The network waits {waiting:.0%} of a step, though the data by itself is quick enough: "

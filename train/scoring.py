@@ -13,7 +13,8 @@ import numpy as np
 from mindspore import nn, ops
 from numpy.typing import NDArray
 
-from train.config import ClipConfig
+from train import devices
+from train.config import ClipConfig, PrecisionConfig
 from train.models.from_bytes import FromBytes
 
 T = TypeVar("T")
@@ -31,12 +32,17 @@ class VideoScore:
     clip_hits: int
 
 
+def for_inference(network: nn.Cell, clip: ClipConfig) -> nn.Cell:
+    """uint8 clip_NTHWC -> what `network` gives, in inference mode and in the device's own precision. Changes `network`."""
+    return FromBytes(devices.cast_network(network, PrecisionConfig("auto")), clip.mean, clip.std).set_train(False)
+
+
 class Scorer(nn.Cell):
-    """uint8 clip_NTHWC -> softmax_NK, in inference mode."""
+    """uint8 clip_NTHWC -> softmax_NK, in inference mode and in the device's own precision."""
 
     def __init__(self, network: nn.Cell, clip: ClipConfig) -> None:
         super().__init__(auto_prefix=False)
-        self.logits = FromBytes(network, clip.mean, clip.std)
+        self.logits = for_inference(network, clip)
         self.set_train(False)
 
     def construct(self, clip_NTHWC: ms.Tensor) -> ms.Tensor:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def test_the_scarcest_resource_decides(cores: int, disk: float, pcie_gb_s: float
     assert feed.utilisation(Options(pcie_gb_s=pcie_gb_s), MEASURED, cores) == pytest.approx(utilisation)
 
 
+def test_what_comes_from_memory_is_not_read_from_the_disk() -> None:
+    feed = Feed("", npus=8, cores=192, disk=0.4e9, clips_per_s=1000)
+    shares = [feed.limits(Options(), MEASURED, 192, kept)["disk"] for kept in (0.0, 0.5, 1.0)]
+    assert shares == [pytest.approx(0.5), pytest.approx(1.0), math.inf]
+    assert feed.utilisation(Options(), MEASURED, 192, 1.0) == 1
+
+
 def test_ranks_that_take_twice_what_they_get_are_busy_half_of_the_time() -> None:
     assert try_out(20, 1.0, (2.0,))[2.0] < 0.75  # other processes may take some, and so give less
 
@@ -41,9 +49,16 @@ def test_the_report_and_the_plot_say_what_limits(run: Run, tmp_path: Path) -> No
     said = run("scripts/simulate_feed.py", *options, "--cores", 16, "--extracted-per-s", 10).stdout
     assert "8 NPUs, one host: busy 50% with 16 cores" in said
     assert "processors 50%, disk 250%, PCIe 2667%; processors would limit first; 32 cores suffice for all" in said
-    assert "Kinetics-700, 650,000 clips: 1.30 TB stored, which does not fit a host's memory" in said
-    assert "8 NPUs, one host: 2.7 minutes an epoch" in said
-    assert "hours to extract, by machines: 18.1 on 1, 4.5 on 4, 1.1 on 16" in said
+    assert "Kinetics-700, 650,000 videos, 162 million frames: 1.74 TB stored; a host's memory holds 44% of it" in said
+    assert "Moments in Time, 1,650,000 videos, 238 million frames: 2.54 TB stored; a host's memory holds 30% of it" in said
+    assert "8 NPUs, one host: 2.7 minutes an epoch, 2.7 at best with what memory holds" in said
+    assert "64 NPUs, 8 hosts: 0.3 minutes" in said
+    assert "hours to extract, by machines: 24.2 on 1, 6.0 on 4, 1.5 on 16" in said
+    assert f"Measured, from {tmp_path / 'bench.json'}: a clip takes 4.00 ms of a core, reads 100 kB and sends 600 kB" in said
+    for option in Options.__dataclass_fields__:  # each that the figures depend on is named with them
+        assert option in ("measured", "out", "seconds") or f"--{option.replace('_', '-')}" in said, option
+    said_without = run("scripts/simulate_feed.py", *options).stdout
+    assert "hours to extract: give --extracted-per-s: clips / ours_s of scripts/bench_extract.py" in said_without
     assert "Nothing of this has been seen on an Ascend." in said
     assert ET.parse(tmp_path / "feed.svg").getroot().tag.endswith("svg")
 

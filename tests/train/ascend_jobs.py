@@ -1,4 +1,4 @@
-"""What test_ascend.py runs while MindSpore saves its graphs:  python ascend_jobs.py NAME OPTIONS"""
+"""What test_ascend.py runs while MindSpore saves its graphs:  python ascend_jobs.py RECIPE NAME OPTIONS"""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ sys.path.insert(0, str(ROOT))
 import mindspore as ms
 import numpy as np
 
-from train import devices, step
-from train.config import PrecisionConfig, load_recipe
-from train.models import build_model
+from train import devices
+from train.config import RECIPES, ModelConfig, load_recipe
+from train.scoring import Scorer
+from train.step import new_step
+from train.trainer import new_network
 
 if __name__ == "__main__":
-    name, options = sys.argv[1], json.loads(sys.argv[2])
+    recipe, model = load_recipe(RECIPES / sys.argv[1]), ModelConfig(sys.argv[2], **json.loads(sys.argv[3]))
+    recipe = replace(recipe, model=model, batch_size=2, epochs=2, schedule=replace(recipe.schedule, warmup_epochs=0))
     devices.use("CPU", seed=1)
-    batch = np.zeros((2, 8, 32, 32, 3), np.uint8)
-    if name == "glore_resnet":  # for images
-        batch = np.zeros((2, 3, 64, 64), np.float32)
-        step.FromBytes = lambda network, *_: network
-    recipe = load_recipe(ROOT / "train/recipes/ucf101_r3d50.yaml")
-    recipe = replace(recipe, batch_size=2, epochs=1, precision=PrecisionConfig("O2"))  # as on Ascend
-    network = build_model(name, num_classes=5, **options)
-    cell = step.new_step(network, recipe, 1)
-    cell.compile(ms.Tensor(batch), ms.Tensor([0, 1], ms.int32), ms.Tensor([1, 1], ms.float32))
+    devices.own_level = lambda: "O2"  # as on Ascend
+    windows = ms.Tensor(np.zeros((2, 1, 64, 64, 3) if model.for_images else (2, 8, 32, 32, 3), np.uint8))
+    batch = windows.squeeze(1) if model.for_images else windows  # images come as image_NHWC
+    step = new_step(new_network(recipe, 5), recipe, 1)
+    step.compile(batch, ms.Tensor([0, 1], ms.int32), ms.Tensor([1, 1], ms.float32))
+    Scorer(new_network(recipe, 5), recipe.clip).compile(windows)

@@ -103,5 +103,18 @@ def test_a_port_that_is_taken_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = replace(ONE, port=server.getsockname()[1])
         assert doctor.port(taken).state == ERROR
-        assert doctor.port(replace(taken, hosts=2, host_rank=1)).state == OK  # it is host 0's to listen
-    assert doctor.port(replace(ONE, address="no-such-host.invalid")).state == ERROR
+        assert doctor.port(replace(taken, hosts=2, host_rank=1, address="192.0.2.1")).state == OK  # it is host 0's to listen
+
+
+@pytest.mark.parametrize(
+    ("address", "host_rank", "says"),
+    [
+        ("no-such-host.invalid", 0, "MASTER_ADDR=no-such-host.invalid is not known here"),
+        ("127.0.0.1", 1, "MASTER_ADDR=127.0.0.1 is this host, HOST_RANK=1: give host 0's"),
+        ("192.0.2.1", 0, "MASTER_ADDR=192.0.2.1 is not this host, HOST_RANK=0: give an address that it has"),
+    ],
+)
+def test_an_address_that_is_not_host_0s_is_an_error(address: str, host_rank: int, says: str) -> None:
+    found = doctor.port(replace(ONE, hosts=2, host_rank=host_rank, address=address))
+    assert found.state == ERROR
+    assert says in f"{found.text}: {found.remedy}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from test_resume import SMALL, difference, untimed, wait_for_epochs
 from preprocess.common.errors import InputError
 from train import cluster
 from train.cluster import Cluster, read_cluster
-from train.launch import named
+from train.launch import msrun, named
 
 EPOCHS = 6
 OPTIONS = [*SMALL, "--epochs", str(EPOCHS), "--save-every-minutes", "0"]
@@ -24,13 +27,16 @@ ENVIRONMENT = {"DEVICE_TARGET": "CPU", "DEVICES": "2", "PYTHON": sys.executable}
 END_S = 60
 
 
-def launch(log: Path, *arguments: object) -> subprocess.Popen[bytes]:
-    """scripts/train_8p.sh on two CPU ranks, in the background, in an empty folder; both outputs go into a file."""
-    command = ["sh", str(ROOT / "scripts/train_8p.sh"), *map(str, arguments)]
+def launch(
+    log: Path, *arguments: object, inside: Sequence[str] = (), environment: Mapping[str, str] = ENVIRONMENT
+) -> subprocess.Popen[bytes]:
+    """scripts/train_8p.sh on two CPU ranks, in the background, in an empty folder; both outputs go into a file. `inside` is
+    a command that calls others."""
+    command = [*inside, "sh", str(ROOT / "scripts/train_8p.sh"), *map(str, arguments)]
     log.parent.mkdir(exist_ok=True)
     with log.open("w") as stream:
         return subprocess.Popen(
-            command, cwd=log.parent, env=os.environ | ENVIRONMENT, stdout=stream, stderr=subprocess.STDOUT
+            command, cwd=log.parent, env={**os.environ, **environment}, stdout=stream, stderr=subprocess.STDOUT
         )
 
 
@@ -78,6 +84,59 @@ def test_a_rank_that_is_killed_ends_the_launch_and_resuming_gives_the_bits_of_a_
     logs = ["msrun.log", "scheduler.log", "worker_0.log", "worker_1.log"]
     assert [sorted(p.name for p in one.iterdir()) for one in (folder / "logs").iterdir()] == [logs, logs]
     assert sorted(p.name for p in (tmp_path / "here").iterdir()) == ["alone.log", "log"]
+
+
+@pytest.fixture
+def two_hosts() -> Iterator[list[list[str]]]:
+    """Two network namespaces joined by a cable, as commands that call another inside one: all that makes two hosts of one
+    for msrun, which asks whether MASTER_ADDR is its own."""
+    if not all(map(shutil.which, ("unshare", "nsenter", "ip"))):
+        pytest.skip("no unshare, nsenter and ip here, which make two hosts of one for this test")
+    hosts: list[list[str]] = []
+    with contextlib.ExitStack() as stack:
+        for options in (["--map-root-user"], []):
+            command = [*(hosts[0] if hosts else []), "unshare", *options, "--net", "sh", "-c", "echo up; exec sleep 600"]
+            held = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            stack.callback(held.kill)
+            if held.stdout.readline() != "up\n":
+                pytest.skip("no network can be made here")
+            hosts.append(["nsenter", f"--target={held.pid}", "--user", "--preserve-credentials", "--net"])
+        cable = f"ip link add here type veth peer name there netns {held.pid} && ip addr add 10.99.0.1/24 dev here"
+        ends = [f"{cable} && ip link set here up", "ip addr add 10.99.0.2/24 dev there && ip link set there up"]
+        for host, end in zip(hosts, ends, strict=True):
+            if subprocess.run([*host, "sh", "-c", f"ip link set lo up && {end}"], check=False).returncode:
+                pytest.skip("no network can be made here")
+        yield hosts
+
+
+@pytest.mark.slow
+def test_two_hosts_train_as_two_devices_of_one_and_end_together(
+    two_hosts: list[list[str]], records: Path, tmp_path: Path
+) -> None:
+    def launch_both(folder: Path, *more: object) -> list[subprocess.Popen[bytes]]:
+        where = {"DEVICES": "1", "HOSTS": "2", "MASTER_ADDR": "10.99.0.1", "MASTER_PORT": "8118"}
+        options = (records, *OPTIONS, *more, "--out", folder)
+        return [
+            launch(log, *options, inside=host, environment=ENVIRONMENT | where | {"HOST_RANK": str(i)})
+            for i, (host, log) in enumerate(zip(two_hosts, logs, strict=True))
+        ]
+
+    logs = [tmp_path / "here/host0.log", tmp_path / "here/host1.log"]
+    one = launch(tmp_path / "here/one.log", records, *OPTIONS, "--out", tmp_path / "one")
+    both = launch_both(tmp_path / "both")
+    assert [launcher.wait(3 * END_S) for launcher in (*both, one)] == [0, 0, 0], [log.read_text() for log in logs]
+    assert difference(tmp_path / "one/last.ckpt", tmp_path / "both/last.ckpt") == []
+    assert untimed(tmp_path / "one") == untimed(tmp_path / "both")
+
+    first, second = launch_both(tmp_path / "killed", "--epochs", 1000)
+    wait_for_epochs(first, tmp_path / "killed", 2)
+    os.kill(process_of(second, 1), signal.SIGKILL)
+    assert second.wait(END_S) == 128 + signal.SIGKILL
+    assert first.wait(END_S) == 1  # its rank waits half a minute for the other's gradients
+    assert not alive(first)
+    assert not alive(second)
+    assert f"error: rank 1 ended with {128 + signal.SIGKILL}" in logs[1].read_text()
+    assert "error: rank 0 ended with 1" in logs[0].read_text()
 
 
 @pytest.mark.slow
@@ -143,6 +202,28 @@ def test_nothing_is_written_into_a_folder_that_is_something_else(
     monkeypatch.setenv("DEVICES", "2")
     assert says in error_line(run("train/launch.py", option, "theirs", code=2))
     assert [p.name for p in (tmp_path / "theirs").iterdir()] == ["file"]
+
+
+def test_many_hosts_need_a_name_for_their_run_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HOSTS": "2", "HOST_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "8118"}.items():
+        monkeypatch.setenv(name, value)
+    assert "HOSTS=2 needs --out, the same on every host" in error_line(run("train/launch.py", code=2))
+
+
+def test_each_host_gives_msrun_its_own_number_and_all_else_alike(tmp_path: Path) -> None:
+    def options(host_rank: int) -> list[str]:
+        return msrun(Cluster(8, 4, host_rank, "10.0.0.1", 8118, ""), tmp_path, ["--epochs", "3"])
+
+    assert {
+        "--worker_num=32",
+        "--local_worker_num=8",
+        "--master_addr=10.0.0.1",
+        "--master_port=8118",
+        "--node_rank=0",
+        "--join=True",
+    } <= set(options(0))
+    assert options(0)[-3:] == [str(ROOT / "train/train.py"), "--epochs", "3"]
+    assert [o for o in options(3) if o not in options(0)] == ["--node_rank=3"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Run, error_line
 
+from mindrecord import packing
+from scripts import make_textures
 from train.profile import Times, lines, verdict
 
 SMALL = ("--recipe", ROOT / "train/recipes/quick_cpu.yaml", "--batch-size", 2, "--clip.size", 24, "--clip.frames", 8)
@@ -15,13 +17,26 @@ SMALL += ("--model.widen-factor", 0.125)
 
 
 def test_a_step_is_taken_apart_and_judged(records: Path, tmp_path: Path, run: Run) -> None:
-    done = run("train/profile.py", "--records", records, *SMALL, "--steps", 4)
+    (tmp_path / "here").symlink_to(records)
+    done = run("train/profile.py", "--records", "here", *SMALL, "--steps", 4)
     table = done.stdout.splitlines()
     assert "batches of 2 clips, on CPU" in table[0]
     found = [float(re.search(r"([\d.]+) ms a step", line)[1]) for line in table[1:5]]
     assert min(found) > 0
     assert table[5].startswith(("The network", "The data", "Sending"))
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
+@pytest.mark.slow
+def test_images_are_taken_apart_too(tmp_path: Path, run: Run) -> None:
+    make_textures.main(make_textures.Options(tmp_path / "images", train=2, val=1, width=32, height=32))
+    packing.main(packing.Options(dataset="imagenet", root=tmp_path / "images", out=tmp_path / "records", workers=1))
+    narrow = ("--model.width", 0.0625, "--model.use-glore", False, "--freeze-until", "end_point", "--batch-size", 2)
+    recipe = ("--recipe", ROOT / "train/recipes/quick_images.yaml", "--clip.autoaugment", "imagenet", *narrow)
+    table = run("train/profile.py", "--records", "records", *recipe, "--steps", 2).stdout.splitlines()
+    assert "quick_images on records, batches of 2 images, on CPU" in table[-6]
+    assert all(line.endswith(" images/s") for line in table[-5:-1])
+    assert table[-1].startswith(("The network", "The data", "Sending"))
 
 
 def test_wrong_steps_get_one_line(records: Path, run: Run) -> None:
@@ -50,10 +65,16 @@ def test_its_name_does_not_hide_the_librarys_profile() -> None:
     ],
 )
 def test_the_verdict_names_what_limits_training(times: Times, begins: str) -> None:
-    assert verdict(times).startswith(begins)
+    assert verdict(times, is_images=False).startswith(begins)
+
+
+def test_what_would_help_is_something_that_can_be_done() -> None:
+    times = Times(0.9, 0.001, 0.3, 0.91, 0.6)
+    assert "frames packed at a smaller --short-side; --loader processes helps" in verdict(times, is_images=False)
+    assert "3.0 times as many processors, or images that are packed smaller; --loader" in verdict(times, is_images=True)
 
 
 def test_the_table_has_a_line_for_each_part() -> None:
-    table = lines(Times(0.1, 0.001, 0.5, 0.51, 0.005), clips=16)
+    table = lines(Times(0.1, 0.001, 0.5, 0.51, 0.005), clips=16, is_images=False)
     assert table[0] == "data               100.0 ms a step      160.0 clips/s"
     assert len(table) == 5

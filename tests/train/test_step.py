@@ -229,9 +229,15 @@ def test_mixed_precision_computes_in_float16_and_updates_float32_weights() -> No
     assert list(values(mixed)) == list(values(exact))
 
 
-def test_the_precision_auto_is_float32_on_the_cpu() -> None:
-    network = Small()
-    assert devices.cast_network(network, PrecisionConfig("auto")) is network
+@pytest.mark.parametrize(("device", "level"), [("Ascend", "O2"), ("CPU", "O0")])
+def test_unless_told_otherwise_the_precision_is_the_devices_own(
+    device: str, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    monkeypatch.setattr(ms, "get_context", {"device_target": device}.get)
+    monkeypatch.setattr(ms.amp, "auto_mixed_precision", lambda network, level: taken.append(level))
+    devices.cast_network(Small(), PrecisionConfig())
+    assert taken == [level]
 
 
 def test_the_moving_average_of_the_weights_follows_its_formula_under_the_networks_names() -> None:
