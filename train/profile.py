@@ -188,7 +188,8 @@ def verdict(times: Times, is_images: bool) -> str:
         remedy = "images that are packed smaller" if is_images else "frames packed at a smaller --short-side"
         return (
             f"The data is what takes the time: the network waits for it {waiting:.0%} of a step. It takes "
-            f"{times.data / times.network:.1f} times as many processors, or {remedy}; --loader processes helps where cores are idle."
+            f"{times.data / times.network:.1f} times as many processors, or {remedy}; "
+            "--loader processes helps where cores are idle."
         )
     return (
         f"The network waits {waiting:.0%} of a step, though the data by itself is quick enough: "

@@ -25,7 +25,6 @@ if __name__ == "__main__":
     devices.use("CPU", seed=1)
     devices.own_level = lambda: "O2"  # as on Ascend
     windows = ms.Tensor(np.zeros((2, 1, 64, 64, 3) if model.for_images else (2, 8, 32, 32, 3), np.uint8))
-    batch = windows.squeeze(1) if model.for_images else windows  # images come as image_NHWC
     step = new_step(new_network(recipe, 5), recipe, 1)
-    step.compile(batch, ms.Tensor([0, 1], ms.int32), ms.Tensor([1, 1], ms.float32))
+    step.compile(windows, ms.Tensor([0, 1], ms.int32), ms.Tensor([1, 1], ms.float32))
     Scorer(new_network(recipe, 5), recipe.clip).compile(windows)
