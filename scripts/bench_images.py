@@ -22,11 +22,11 @@ from mindrecord import manifest
 from mindrecord.slices import read_frames
 from scripts.measuring import Figures, alone, timed
 from train.autoaugment import GREY, POLICY, magnitude
-from train.config import ClipConfig, load_recipe
+from train.config import RECIPES, ClipConfig, load_recipe
 from train.stream import EpochOrders, clip_rng, epoch_order, name_of, training_batches, training_videos
 from train.transforms import random_resized_crop
 
-RECIPE = Path(__file__).resolve().parents[1] / "train/recipes/imagenet_glore50.yaml"
+RECIPE = RECIPES / "imagenet_glore50.yaml"
 BATCH = 32
 SEED = 1
 PLAIN, AUGMENTED = "none", "imagenet"

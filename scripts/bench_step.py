@@ -15,7 +15,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,9 +30,8 @@ import numpy as np
 from preprocess.common import cli
 from preprocess.common.errors import InputError
 from scripts.measuring import alone, report
-from train.config import load_recipe
+from train.config import DEFAULT_RECIPE, load_recipe
 
-RECIPE = Path(__file__).resolve().parents[1] / "train/recipes/ucf101_r3d50.yaml"
 CLASSES = 101
 # depth -> (bottleneck blocks?, blocks in each stage)
 BLOCKS = {18: (False, (2, 2, 2, 2)), 50: (True, (3, 4, 6, 3))}
@@ -74,7 +72,7 @@ def main(options: Options) -> int:
             "PyTorch is not installed, and this comparison alone needs it: install torch into a folder of its own "
             "(pip install --target FOLDER torch) and put that on PYTHONPATH, or compare with --freeze layer4"
         )
-    clip = load_recipe(RECIPE).clip
+    clip = load_recipe(DEFAULT_RECIPE).clip
     result: dict[str, Any] = {"depths": list(options.depths), "freeze": options.freeze}
     result |= {"clip_frames": clip.frames, "clip_size": clip.size}
     for depth in options.depths:
@@ -99,7 +97,7 @@ def main(options: Options) -> int:
 def batch(options: Options) -> tuple[Any, Any]:
     """uint8 clip_NTHWC and int32 label_N, the same for both sides."""
     rng = np.random.default_rng(0)
-    clip = load_recipe(RECIPE).clip
+    clip = load_recipe(DEFAULT_RECIPE).clip
     clip_NTHWC = rng.integers(0, 256, (options.batch_size, clip.frames, clip.size, clip.size, 3), np.uint8)
     return clip_NTHWC, rng.integers(0, CLASSES, options.batch_size).astype(np.int32)
 
@@ -123,10 +121,9 @@ def in_mindspore(options: Options, depth: int, freeze_until: str | None) -> Step
     from train.models import build_model
     from train.step import new_step
 
-    recipe = replace(load_recipe(RECIPE), batch_size=options.batch_size, freeze_until=freeze_until)
-    with tempfile.TemporaryDirectory() as scratch:
-        devices.use("CPU", recipe.seed)
-        devices.work_in(Path(scratch))
+    recipe = replace(load_recipe(DEFAULT_RECIPE), batch_size=options.batch_size, freeze_until=freeze_until)
+    devices.use("CPU", recipe.seed)
+    with devices.work_aside():
         network = build_model("resnet3d", num_classes=CLASSES, depth=depth)
         parameters = sum(p.size for p in network.trainable_params())
         step = new_step(network, recipe, options.steps + 1)
@@ -137,7 +134,7 @@ def in_mindspore(options: Options, depth: int, freeze_until: str | None) -> Step
 def in_pytorch(options: Options, depth: int, _: None) -> Steps:
     """The same step in PyTorch."""
     torch: Any = importlib.import_module("torch")
-    recipe = load_recipe(RECIPE)
+    recipe = load_recipe(DEFAULT_RECIPE)
     network = pytorch_network(torch, depth).train()
     optimizer = torch.optim.SGD(
         network.parameters(),

@@ -48,10 +48,9 @@ from preprocess.frame_store import FRAME_NAME
 from scripts import bench_images
 from scripts.measuring import Figures, alone, cpu_seconds, report, timed
 from train import stream
-from train.config import load_recipe
+from train.config import DEFAULT_RECIPE, load_recipe
 from train.sampling import dense_clip
 
-RECIPE = Path(__file__).resolve().parents[1] / "train/recipes/ucf101_r3d50.yaml"
 BATCH = 16
 PROBE_S = 0.002
 THREE_QUARTERS = 0.75
@@ -93,7 +92,7 @@ def main(options: Options) -> int:
 
 def compare_clips(options: Options, packed: Manifest) -> dict[str, Any]:
     """Our stream, the published way and mere decoding, in turn; medians."""
-    clip = load_recipe(RECIPE).clip
+    clip = load_recipe(DEFAULT_RECIPE).clip
     _, extracted = catalog.load(options.frames)
     if sum(packed.class_videos[options.split]["train"]) < BATCH:
         raise InputError(f"{options.records} has fewer than {BATCH} training videos in split {options.split}: take more")
@@ -143,7 +142,7 @@ def ours(options: Options, processes: bool) -> Figures:
 
 
 def our_batches(options: Options, workers: int, processes: bool) -> ds.Dataset:
-    packed, clip = manifest.load(options.records), load_recipe(RECIPE).clip
+    packed, clip = manifest.load(options.records), load_recipe(DEFAULT_RECIPE).clip
     return stream.training_batches(
         options.records, packed, options.split, clip, BATCH, seed=1, workers=workers, processes=processes
     )
@@ -153,7 +152,7 @@ class FrameFiles:
     """The published source: a clip's JPEG files opened with PIL, as one array."""
 
     def __init__(self, options: Options) -> None:
-        self.clip = load_recipe(RECIPE).clip
+        self.clip = load_recipe(DEFAULT_RECIPE).clip
         self.rng = np.random.default_rng(0)
         self.videos = [(options.frames / v.class_name / v.video_id, v.frames, v.label) for v in our_videos(options)]
         first = self.videos[0][0] / FRAME_NAME.format(1)
@@ -174,7 +173,7 @@ class FrameFiles:
 
 def published(options: Options, processes: bool) -> Figures:
     """The published way: files and PIL in a generator, MindSpore's operations frame by frame in a batch's per_batch_map."""
-    clip = load_recipe(RECIPE).clip
+    clip = load_recipe(DEFAULT_RECIPE).clip
     operations = [
         vision.ToPIL(),
         vision.Resize(clip.size),
@@ -204,7 +203,7 @@ def published(options: Options, processes: bool) -> Figures:
 
 def decode(options: Options) -> Figures:
     """libjpeg-turbo alone, on clips already read, in so many threads."""
-    clip, rng = load_recipe(RECIPE).clip, np.random.default_rng(0)
+    clip, rng = load_recipe(DEFAULT_RECIPE).clip, np.random.default_rng(0)
     clips = [
         [bytes(jpeg) for jpeg in read_frames(v, np.unique(dense_clip(v.frames, clip.frames, clip.stride, rng)))]
         for v in our_videos(options)
