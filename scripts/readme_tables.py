@@ -159,7 +159,7 @@ def clip_rows(found: dict[str, Any]) -> Iterator[list[str]]:
 def image_rows(found: dict[str, Any]) -> Iterator[list[str]]:
     """Rows of scripts/bench_stream.py --kind image."""
     for suffix, words in (("", "without AutoAugment"), ("_autoaugment", "with AutoAugment")):
-        what = f"{found['training_videos']} training images of {found['dataset']}, {words}"
+        what = f"{found['training_videos']} training images of {found['bytes_read_per_image'] / 1e3:.0f} kB, {words}"
         rates = [f"{number(found[f'{side}_images_per_s_a_core{suffix}'])} images/s a core" for side in ("ours", "pil")]
         yield [what, rates[0], "the same through PIL", rates[1], number(found[f"ours_over_pil{suffix}"])]
 
