@@ -188,11 +188,9 @@ def report(options: Options, measured: dict[str, float], trials: dict[float, flo
         limits = feed.limits(options, measured, feed.cores)
         scarcest = min(limits, key=lambda name: limits[name])
         needed = math.ceil(feed.cores / limits["processors"])
-        shares = ", ".join(f"{name} {share:.0%}" for name, share in limits.items())
+        shares = ", ".join(f"{share:.3g} times the {name}" for name, share in limits.items())
         found.append(f"  {feed.name}: busy {feed.utilisation(options, measured, feed.cores):.0%} with {feed.cores} cores")
-        found.append(
-            f"    of what they take there is {shares}; {scarcest} would limit first; {needed} cores suffice for all"
-        )
+        found.append(f"    there is {shares} that they take; {scarcest} would limit first; {needed} cores suffice for all")
     for name, (clips, frames) in DATASETS.items():
         stored = stored_bytes(options, measured, frames)
         kept = cached(options, stored)

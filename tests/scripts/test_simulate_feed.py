@@ -48,7 +48,8 @@ def test_the_report_and_the_plot_say_what_limits(run: Run, tmp_path: Path) -> No
     options = ("--measured", tmp_path / "bench.json", "--out", tmp_path / "feed.svg", "--seconds", 0.3)
     said = run("scripts/simulate_feed.py", *options, "--cores", 16, "--extracted-per-s", 10).stdout
     assert "8 NPUs, one host: busy 50% with 16 cores" in said
-    assert "processors 50%, disk 250%, PCIe 2667%; processors would limit first; 32 cores suffice for all" in said
+    assert "there is 0.5 times the processors, 2.5 times the disk, 26.7 times the PCIe that they take" in said
+    assert "processors would limit first; 32 cores suffice for all" in said
     assert "Kinetics-700, 650,000 videos, 162 million frames: 1.74 TB stored; a host's memory holds 44% of it" in said
     assert "Moments in Time, 1,650,000 videos, 238 million frames: 2.54 TB stored; a host's memory holds 30% of it" in said
     assert "8 NPUs, one host: 2.7 minutes an epoch, 2.7 at best with what memory holds" in said
