@@ -61,7 +61,9 @@ def test_the_bench_compares_images_with_pil(run: Run, tmp_path: Path) -> None:
     for suffix in ("", "_autoaugment"):
         rates = [found[f"{side}_images_per_s_a_core{suffix}"] for side in ("ours", "pil")]
         assert found[f"ours_over_pil{suffix}"] == pytest.approx(rates[0] / rates[1], rel=0.01)
-    assert "| 80 training images of imagenet, with AutoAugment |" in readme_tables.measurements([json_path])
+    kilobytes = f"{found['bytes_read_per_image'] / 1e3:.0f}"
+    said = readme_tables.measurements([json_path])
+    assert f"| 80 training images of {kilobytes} kB, with AutoAugment |" in said
     run("scripts/plan_host.py", "--measured", json_path)
 
 
