@@ -29,6 +29,7 @@ def test_the_quickstart_refuses_wrong_arguments_with_one_line(arguments: tuple[s
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow  # a minute and a half; tests/test_pipeline.py takes AVIs to a report in every run
 def test_the_quickstart_goes_from_someones_avis_to_a_table_and_reuses_its_work(tmp_path: Path) -> None:
     data = tmp_path / f"mini-{os.getpid()}"
     make_ucf(data, groups=12)
