@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, Literal
+from typing import Any
 
 if __name__ == "__main__":  # a script's own folder comes first on the path, where this file would stand for the library's
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # profile; the project's root belongs there
 
 import mindspore as ms
-import tyro
 from mindspore import nn
 from numpy.typing import NDArray
 
@@ -30,7 +29,7 @@ from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
 from train import config, devices, stream, trainer
-from train.config import DEFAULT_RECIPE, Recipe
+from train.recipe_options import Chosen, RecipeOptions
 from train.step import new_step
 
 Batch = list[NDArray[Any]]
@@ -38,25 +37,9 @@ MUCH = 0.1
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The option that decides the others' defaults."""
-
-    recipe: Path = DEFAULT_RECIPE
-
-
-@dataclass(frozen=True)
-class Options:
+class Options(RecipeOptions):
     """Say where the time of a recipe's training step goes; every value of the recipe can be set here too."""
 
-    settings: Annotated[Recipe, tyro.conf.arg(name="")]
-    recipe: Path = DEFAULT_RECIPE
-    """A full configuration, in YAML; see train/recipes/."""
-    records: Path = Path("work/records")
-    """The records folder that mindrecord/build.py wrote."""
-    split: str = "1"
-    """Whose training videos."""
-    loader: Literal["threads", "processes"] = "threads"
-    """What reads and decodes clips."""
     steps: int = 10
     """Steps that are timed, after one that is not."""
 

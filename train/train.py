@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -23,7 +23,6 @@ if __name__ == "__main__":  # a script's own folder comes first on the path; the
     STOP.take_signals()
 
 import mindspore.dataset as ds
-import tyro
 from mindspore import nn
 
 from mindrecord import integrity, manifest
@@ -33,10 +32,10 @@ from preprocess.common import cli, files
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from train import checkpoint, config, devices, run_folder, stream, trainer
+from train import checkpoint, config, devices, recipe_options, run_folder, stream, trainer
 from train.checkpoint import Meta, Progress
-from train.config import DEFAULT_RECIPE, Recipe
 from train.curves import draw_curves
+from train.recipe_options import RecipeOptions
 from train.run_folder import LAST
 from train.step import new_step
 from train.stopping import STOP, Stopped
@@ -46,29 +45,18 @@ from train.weights import load_pretrained
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Chosen(recipe_options.Chosen):
     """The options that decide the others' defaults."""
 
-    recipe: Path = DEFAULT_RECIPE
     resume: Path | None = None
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(RecipeOptions):
     """Train a network on a records folder by a recipe; every value of the recipe can be set here too."""
 
-    settings: Annotated[Recipe, tyro.conf.arg(name="")]
-    recipe: Path = DEFAULT_RECIPE
-    """A full configuration, in YAML; see train/recipes/."""
-    records: Path = Path("work/records")
-    """The records folder that mindrecord/build.py wrote."""
-    split: str = "1"
-    """Which of the data set's splits to train on."""
     verify: Literal["size", "full"] = "size"
     """What of the records is checked first: size, of every file, or full, the SHA-256 too, once a pack: it is remembered."""
-    loader: Literal["threads", "processes"] = "threads"
-    """What reads and decodes clips: threads of this process, or processes, which do not share an interpreter and are quicker
-    where cores are left over. They hand batches over in /dev/shm, which has to hold some."""
     out: Path | None = None
     """The run folder to write, new; by default work/runs/<recipe>-<date>-<time>."""
     pretrained: Path | None = None
