@@ -11,6 +11,7 @@ from typing import Any
 
 from mindrecord.manifest import Shard, shard_from_json
 from preprocess.common import files
+from preprocess.common.errors import InputError
 from preprocess.common.progress import say
 
 PLAN, FINISHED, RECORDS = "plan.json", "finished.jsonl", "records"
@@ -44,7 +45,11 @@ class Building:
 
     def finished(self) -> dict[str, Shard]:
         """The lines of `finished.jsonl` by file. A last line that was cut off by a kill is left out."""
-        shards = [shard_from_json(json.loads(line)) for line in files.whole_lines(self.folder / FINISHED)]
+        path = self.folder / FINISHED
+        try:
+            shards = [shard_from_json(json.loads(line)) for line in files.whole_lines(path)]
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise InputError(f"{path} is damaged: delete the folder {self.folder} and pack again") from None
         return {shard.file: shard for shard in shards}
 
     def append(self, shard: Shard) -> None:

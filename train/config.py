@@ -44,6 +44,8 @@ class ModelConfig:
     """The stem's stride in time."""
     no_max_pool: bool | None = None
     """Leave out the max-pool after the stem."""
+    zero_init_residual: bool | None = None
+    """Begin with blocks that give out their shortcut alone."""
     width: float | None = None
     """glore_resnet: multiplies the stages' channel counts."""
     use_glore: bool | None = None
@@ -111,8 +113,8 @@ class OptimizerConfig:
     """How gradients become updates."""
 
     name: str
-    """sgd; momentum, the same update by a kernel that remembers one tensor a weight, not two; or adamw, the decoupled decay
-    of arXiv:1711.05101 without Adam's correction of the first steps' bias."""
+    """sgd; momentum, the same update by a kernel that remembers one tensor a weight, not two; or adamw
+    (arXiv:1711.05101, algorithm 2)."""
     momentum: float
     """sgd and momentum: share of the last update that is carried on; adamw: beta1."""
     weight_decay: float

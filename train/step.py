@@ -66,12 +66,39 @@ def make_optimizer(network: nn.Cell, config: OptimizerConfig, rates: NDArray[Any
         (weights if parameter.ndim > 1 or config.decay_norm_and_bias else others).append(parameter)
     groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
-    rate = Tensor(rates)
     if config.name == "adamw":
-        return nn.AdamWeightDecay(groups, learning_rate=rate, beta1=config.momentum, beta2=config.beta2)
+        return adamw(groups, config, rates)
+    rate = Tensor(rates)
     if config.name == "momentum" and not config.nesterov:  # on the CPU nn.Momentum takes no notice of Nesterov
         return nn.Momentum(groups, rate, config.momentum)
     return nn.SGD(groups, learning_rate=rate, momentum=config.momentum, nesterov=config.nesterov)
+
+
+def adamw(groups: list[dict[str, Any]], config: OptimizerConfig, rates: NDArray[Any]) -> nn.Optimizer:
+    """AdamW (arXiv:1711.05101, algorithm 2).
+
+    nn.AdamWeightDecay does not correct the moments' bias towards zero: with beta2 0.999 its 12th step is 6.6 times as long
+    as it should be, the 1000th 1.3 times. Here the rates make up for that, and the decay for what they then do to it.
+    """
+    t = np.arange(1, len(rates) + 1)
+    correction = np.sqrt(1 - config.beta2**t) / (1 - config.momentum**t)
+    for group in groups:
+        if group["weight_decay"]:
+            group["weight_decay"] = AtStep(group["weight_decay"] / correction)
+    return nn.AdamWeightDecay(
+        groups, Tensor((rates * correction).astype(np.float32)), config.momentum, config.beta2, eps=1e-8
+    )
+
+
+class AtStep(nn.Cell):
+    """A value that an optimiser takes anew at each of its steps."""
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        super().__init__()
+        self.values = Tensor(values.astype(np.float32))
+
+    def construct(self, step: Tensor) -> Tensor:
+        return self.values[step[0]]
 
 
 def mixup_shares(alpha: float, seed: int, steps: int) -> NDArray[np.float32]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import os
+import select
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from pathlib import Path
+from typing import NoReturn, TextIO, TypeVar
 
 import tyro
 
@@ -63,23 +66,41 @@ def one_line(box: str) -> str:
 def run(
     main: Callable[[OptionsT], int], options_type: type[OptionsT], parser: Callable[[list[str]], OptionsT] | None = None
 ) -> NoReturn:
-    """Parse, call `main`, exit with its code: 2 and one line on a user's mistake or what the disk refuses, 130 on Ctrl-C.
+    """Parse, call `main`, exit with its code: 2 and one line on a user's mistake or what the disk refuses, 130 on Ctrl-C,
+    141 when nobody reads the output any more, as behind `| head`.
 
     A bug keeps its traceback. `parser` stands in for `parse` where the options need more than their type.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         arguments = sys.argv[1:]
-        sys.exit(main(parser(arguments) if parser else parse(options_type, arguments)))
+        try:
+            code = main(parser(arguments) if parser else parse(options_type, arguments))
+        finally:  # --help ends parsing with SystemExit
+            sys.stdout.flush()
+        sys.exit(code)
     except InputError as error:
         fail(str(error))
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and nobody_reads(sys.stdout):
+            sys.exit(128 + signal.SIGPIPE)
         if error.errno not in DISK_ERRORS:
             raise
         fail(f"{error.filename or 'the output'}: {error.strerror}: {DISK_ERRORS[error.errno]}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+
+
+def nobody_reads(output: TextIO) -> bool:
+    """Whether the other end of an output's pipe is closed; what is left to write is then dropped."""
+    poll = select.poll()
+    poll.register(output, 0)  # 0: only what goes wrong
+    if not poll.poll(0):
+        return False
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), output.fileno())
+    return True
 
 
 def fail(message: str) -> NoReturn:

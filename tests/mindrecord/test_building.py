@@ -12,6 +12,7 @@ from conftest import ROOT, Run
 
 from mindrecord.building import FINISHED, Building
 from mindrecord.manifest import Shard
+from preprocess.common.errors import InputError
 
 COMMAND = "mindrecord/build.py"
 SHARDS = [Shard(f"split-1-0000{i}.mindrecord", (1,), 3, 2, 40, 100 + i, "a", 10, "b") for i in range(3)]
@@ -35,6 +36,15 @@ def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path: Path) -> None:
     path = left_by_another_run(tmp_path / "r").folder / FINISHED
     path.write_bytes(path.read_bytes()[:-20])
     assert list(Building(tmp_path / "r").begin(PLAN).values()) == SHARDS[:2]
+
+
+@pytest.mark.parametrize("line", [b"{", b"3", b'{"flags": [1]}', b"\xff"])
+def test_a_damaged_line_is_refused_by_name(tmp_path: Path, line: bytes) -> None:
+    path = left_by_another_run(tmp_path / "r").folder / FINISHED
+    path.write_bytes(line + b"\n" + path.read_bytes())
+    with pytest.raises(InputError, match=r"finished\.jsonl is damaged: delete the folder .*\.r\.building and pack again"):
+        Building(tmp_path / "r").begin(PLAN)
+    assert path.read_bytes().startswith(line)
 
 
 def test_another_plan_begins_anew_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +13,8 @@ import pytest
 from preprocess import catalog, ledger
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_file_written_by_rename_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -75,6 +80,16 @@ def test_what_the_disk_refuses_is_one_line_with_its_own_remedy(
     assert stop.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: some/path: {os.strerror(number)}: {says}")
+
+
+def test_a_command_ends_quietly_when_nobody_reads_its_output_any_more() -> None:
+    command = [sys.executable, str(ROOT / "preprocess/extract_frames.py"), "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (128 + signal.SIGPIPE, b"")
 
 
 @pytest.mark.parametrize("text", ["[1]", '{"schema": 1}', '{"schema": 2}', '{"schema": 2, "videos": [3]}', "{"])

@@ -126,6 +126,22 @@ def test_options_build_networks_that_run(options: dict[str, object]) -> None:
     assert np.isfinite(logits).all()
 
 
+@pytest.mark.parametrize("name", ["resnet3d", "resnet2p1d"])
+@pytest.mark.parametrize("depth", [10, 50])
+@pytest.mark.parametrize("zero", [True, False])
+def test_blocks_begin_as_their_shortcut_only_with_zero_init_residual(name: str, depth: int, zero: bool) -> None:
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    network = build_model(name, num_classes=2, depth=depth, widen_factor=0.0625, zero_init_residual=zero)
+    x_NCTHW = np.random.default_rng(0).normal(size=(2, 4, 4, 8, 8)).astype(np.float32)
+    for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
+        for block in stage:
+            block.set_train()
+            y_NCTHW = block(ms.Tensor(x_NCTHW)).asnumpy()
+            shortcut = block.downsample(ms.Tensor(x_NCTHW)).asnumpy() if block.downsample else x_NCTHW
+            assert (y_NCTHW == np.maximum(shortcut, 0)).all() == zero
+            x_NCTHW = y_NCTHW
+
+
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [

@@ -99,14 +99,16 @@ def by_formula(
     theta = [START.astype(np.float64), np.zeros(CLASSES)]
     first = [np.zeros_like(value) for value in theta]
     second = [np.zeros_like(value) for value in theta]
-    for rate, (clip, label, _) in zip(RATES, data, strict=False):
+    for t, (rate, (clip, label, _)) in enumerate(zip(RATES, data, strict=False), start=1):
         gradients = gradient(features(clip), np.eye(CLASSES)[label], *theta)
         for i, g in enumerate(gradients):
             decay = config.weight_decay if i == 0 or config.decay_norm_and_bias else 0.0
             if config.name == "adamw":
                 first[i] = config.momentum * first[i] + (1 - config.momentum) * g
                 second[i] = config.beta2 * second[i] + (1 - config.beta2) * g**2
-                theta[i] = theta[i] - rate * (first[i] / (np.sqrt(second[i]) + 1e-6) + decay * theta[i])
+                first_hat = first[i] / (1 - config.momentum**t)
+                second_hat = second[i] / (1 - config.beta2**t)
+                theta[i] = theta[i] - rate * (first_hat / (np.sqrt(second_hat) + 1e-8) + decay * theta[i])
             else:
                 g = g + decay * theta[i]
                 first[i] = config.momentum * first[i] + g
@@ -120,7 +122,7 @@ def by_formula(
         OptimizerConfig("sgd", 0.9, 0.01, True, nesterov=True),
         OptimizerConfig("momentum", 0.9, 0.01, True),
         OptimizerConfig("momentum", 0.9, 0.01, False, nesterov=True),
-        OptimizerConfig("adamw", 0.9, 0.01, False),
+        OptimizerConfig("adamw", 0.9, 0.1, False),
     ],
     ids=lambda c: f"{c.name}{'_nesterov' * c.nesterov}{'_decay_all' * c.decay_norm_and_bias}",
 )

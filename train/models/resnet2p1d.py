@@ -23,7 +23,9 @@ class FactoredBlock(nn.Cell):
     """The residual block of ResNet3D, each 3x3x3 convolution a 1x3x3 (`_s`), batch norm, relu and a 3x1x1 (`_t`); the stride
     in space is on the first, in time on the second. (N, C_in, T, H, W) -> (N, C_out, T/s, H/s, W/s)."""
 
-    def __init__(self, channels_in: int, channels: int, stride: int, expansion: int, shortcut_type: str) -> None:
+    def __init__(
+        self, channels_in: int, channels: int, stride: int, expansion: int, shortcut_type: str, last_gamma: str
+    ) -> None:
         super().__init__()
         channels_out = channels * expansion
         self.bottleneck = expansion > 1
@@ -31,7 +33,7 @@ class FactoredBlock(nn.Cell):
             self.conv1 = conv3d(channels_in, channels, 1)
             self.bn1 = nn.BatchNorm3d(channels)
             self.conv3 = conv3d(channels, channels_out, 1)
-            self.bn3 = nn.BatchNorm3d(channels_out)
+            self.bn3 = nn.BatchNorm3d(channels_out, gamma_init=last_gamma)
         else:
             mid = mid_channels(channels_in, channels, 3, 3)
             self.conv1_s = conv3d(channels_in, mid, (1, 3, 3), (1, stride, stride))
@@ -43,7 +45,7 @@ class FactoredBlock(nn.Cell):
         self.conv2_s = conv3d(channels, mid, (1, 3, 3), (1, stride2, stride2))
         self.bn2_s = nn.BatchNorm3d(mid)
         self.conv2_t = conv3d(mid, channels, (3, 1, 1), (stride2, 1, 1))
-        self.bn2_t = nn.BatchNorm3d(channels)
+        self.bn2_t = nn.BatchNorm3d(channels, gamma_init="ones" if self.bottleneck else last_gamma)
         self.relu = nn.ReLU()
         self.downsample = new_shortcut(channels_in, channels_out, stride, shortcut_type)
 

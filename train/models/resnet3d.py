@@ -70,10 +70,12 @@ def new_shortcut(channels_in: int, channels_out: int, stride: int, shortcut_type
 
 class Block(nn.Cell):
     """A residual block: relu(shortcut(x) + F(x)). F is two 3x3x3 convolutions, or with an `expansion` above 1 a bottleneck,
-    1-3-1, with so many times `channels` out; the stride is on the first, or on the bottleneck's middle one.
-    (N, C_in, T, H, W) -> (N, C_out, T/s, H/s, W/s)."""
+    1-3-1, with so many times `channels` out; the stride is on the first, or on the bottleneck's middle one. `last_gamma` is
+    the initial gamma of F's last batch norm, zeros or ones. (N, C_in, T, H, W) -> (N, C_out, T/s, H/s, W/s)."""
 
-    def __init__(self, channels_in: int, channels: int, stride: int, expansion: int, shortcut_type: str) -> None:
+    def __init__(
+        self, channels_in: int, channels: int, stride: int, expansion: int, shortcut_type: str, last_gamma: str
+    ) -> None:
         super().__init__()
         channels_out = channels * expansion
         self.bottleneck = expansion > 1
@@ -81,12 +83,12 @@ class Block(nn.Cell):
             self.conv1 = conv3d(channels_in, channels, 1)
             self.conv2 = conv3d(channels, channels, 3, stride)
             self.conv3 = conv3d(channels, channels_out, 1)
-            self.bn3 = nn.BatchNorm3d(channels_out)
+            self.bn3 = nn.BatchNorm3d(channels_out, gamma_init=last_gamma)
         else:
             self.conv1 = conv3d(channels_in, channels, 3, stride)
             self.conv2 = conv3d(channels, channels, 3)
         self.bn1 = nn.BatchNorm3d(channels)
-        self.bn2 = nn.BatchNorm3d(channels)
+        self.bn2 = nn.BatchNorm3d(channels, gamma_init="ones" if self.bottleneck else last_gamma)
         self.relu = nn.ReLU()
         self.downsample = new_shortcut(channels_in, channels_out, stride, shortcut_type)
 
@@ -116,6 +118,9 @@ class Options:
     """The stem's stride in time."""
     no_max_pool: bool = False
     """Leave out the max-pool after the stem."""
+    zero_init_residual: bool = False
+    """Begin with the last gamma of every block's F at zero, so that a block first gives out its shortcut alone
+    (arXiv:1706.02677, section 5.1); for training from scratch."""
 
 
 class ResNet3D(nn.Cell):
@@ -138,13 +143,14 @@ class ResNet3D(nn.Cell):
         self.relu = nn.ReLU()
         # padding 1 on every side, as the paper's network; `same` would shift the windows (81 % of the values differ)
         self.maxpool = None if options.no_max_pool else nn.MaxPool3d(3, 2, pad_mode="pad", padding=1)
+        last_gamma = "zeros" if options.zero_init_residual else "ones"
         stages = []
         channels_in = channels[0]
         for stage, (count, width) in enumerate(zip(blocks, channels, strict=True), start=1):
             cells = []
             for i in range(1, count + 1):
                 stride = 2 if stage > 1 and i == 1 else 1
-                cells.append(self.block(channels_in, width, stride, expansion, options.shortcut_type))
+                cells.append(self.block(channels_in, width, stride, expansion, options.shortcut_type, last_gamma))
                 channels_in = width * expansion
                 cells += self.after_block(stage, i, channels_in)
             stages.append(nn.SequentialCell(cells))
