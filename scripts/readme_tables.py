@@ -3,7 +3,7 @@
     python scripts/readme_tables.py            # writes
     python scripts/readme_tables.py --check    # ends with 2 when a README says something else
 
-The files are scripts/results/*.csv, as scripts/seeds.py writes them, a row a run, and scripts/results/*.json, as the
+The files are scripts/results/*.csv, as scripts/seeds.py writes them, a row a run; and scripts/results/*.json, as the
 benchmarks scripts/bench_*.py write them with --json; scripts/results/published.csv has what others have published. The
 tables stand in README.md and README_CN.md between the lines `<!-- results -->` and `<!-- end of results -->`.
 """
@@ -28,7 +28,13 @@ from preprocess.common.errors import InputError
 RESULTS = ROOT / "scripts/results"
 PUBLISHED = "published.csv"
 BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
-HEADER = "| recipe | seed | top-1 | top-5 | mean over classes | test videos | training | on | with | date |\n"
+HEADER = "| recipe | seeds | top-1, % | top-5, % | mean over classes, % | training, s | test videos | on | with | date |\n"
+SAME = ["recipe", "split", "videos", "missing_videos", "device", "cores", "machine", "mindspore"]
+EACH: dict[str, Callable[[Any], str]] = {
+    "seed": str,
+    **dict.fromkeys(("top1", "top5", "mean_class_accuracy"), lambda share: f"{share:.1%}".rstrip("%")),
+    "train_seconds": str,
+}
 MEASURED_HEADER = "| measured | ours | compared with | theirs | ours is so many times as fast | run |\n"
 PUBLISHED_HEADER = "| PUBLISHED by others | data | of clips | top-1 | top-5 | ms a step | a second | on | source |\n"
 
@@ -67,20 +73,20 @@ def main(options: Options) -> int:
 
 
 def table(paths: list[Path]) -> str:
-    """The runs of these files as one Markdown table."""
+    """The runs of these files as one Markdown table, a row for the seeds of a recipe on a machine."""
     rows = []
     for path in paths:
-        for row in pd.read_csv(path).to_dict("records"):
+        runs = pd.read_csv(path)
+        for of, seeds in runs.groupby(SAME, sort=False):
+            row: dict[str, Any] = dict(zip(SAME, of, strict=True))
             rows.append(
                 [
                     f"`{row['recipe']}`, split {row['split']}",
-                    row["seed"],
-                    *(f"{row[name]:.1%}" for name in ("top1", "top5", "mean_class_accuracy")),
+                    *(", ".join(map(shown, seeds[name])) for name, shown in EACH.items()),
                     f"{row['videos']} of {row['videos'] + row['missing_videos']} listed",
-                    f"{row['train_seconds']} s",
                     f"{row['device']}, {row['cores']} cores, {row['machine']}",
                     f"MindSpore {row['mindspore']}",
-                    row["date"],
+                    ", ".join(sorted(set(seeds["date"]))),
                 ]
             )
     return markdown(HEADER, rows)
