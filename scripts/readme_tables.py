@@ -29,7 +29,7 @@ RESULTS = ROOT / "scripts/results"
 PUBLISHED = "published.csv"
 BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
 HEADER = "| recipe | seeds | top-1, % | top-5, % | mean over classes, % | training, s | test videos | on | with | date |\n"
-SAME = ["recipe", "split", "videos", "missing_videos", "device", "cores", "machine", "mindspore"]
+SAME = ["recipe", "split", "videos", "missing_videos", "device", "cores", "machine", "mindspore", "git_commit"]
 EACH: dict[str, Callable[[Any], str]] = {
     "seed": str,
     **dict.fromkeys(("top1", "top5", "mean_class_accuracy"), lambda share: f"{share:.1%}".rstrip("%")),
@@ -76,7 +76,7 @@ def table(paths: list[Path]) -> str:
     """The runs of these files as one Markdown table, a row for the seeds of a recipe on a machine."""
     rows = []
     for path in paths:
-        runs = pd.read_csv(path)
+        runs = pd.read_csv(path, dtype={"git_commit": str})
         for of, seeds in runs.groupby(SAME, sort=False):
             row: dict[str, Any] = dict(zip(SAME, of, strict=True))
             rows.append(
@@ -85,7 +85,7 @@ def table(paths: list[Path]) -> str:
                     *(", ".join(map(shown, seeds[name])) for name, shown in EACH.items()),
                     f"{row['videos']} of {row['videos'] + row['missing_videos']} listed",
                     f"{row['device']}, {row['cores']} cores, {row['machine']}",
-                    f"MindSpore {row['mindspore']}",
+                    f"MindSpore {row['mindspore']}, commit {short_commit(row['git_commit'])}",
                     ", ".join(sorted(set(seeds["date"]))),
                 ]
             )

@@ -65,6 +65,7 @@ def run(options: Options, seed: int) -> dict[str, object]:
     allowed = ["--allow-missing"] if options.allow_missing else []
     command("eval/evaluate.py", *shared, "--checkpoint", str(folder / "last.ckpt"), *allowed)
     found = files.read_json(folder / "report/results.json")
+    on = files.read_json(folder / "provenance.json")
     return {
         "recipe": options.recipe.stem,
         "dataset": found["dataset"],
@@ -73,10 +74,11 @@ def run(options: Options, seed: int) -> dict[str, object]:
         **{name: round(found[name], 4) for name in ("top1", "top5", "clip_top1", "mean_class_accuracy")},
         **{name: found[name] for name in ("videos", "missing_videos", "clips")},
         "train_seconds": round(seconds),
-        "device": files.read_json(folder / "provenance.json")["device"],
+        "device": on["device"],
         "cores": available_cpus(),
         "machine": platform.machine(),
         "mindspore": importlib.metadata.version("mindspore"),
+        "git_commit": on["git_commit"] or "unknown",
         "date": time.strftime("%Y-%m-%d"),
     }
 

@@ -41,3 +41,4 @@ def test_seeds_become_a_table(run: Run, records: Path, tmp_path: Path) -> None:
     header, *rows = (tmp_path / "small.csv").read_text().splitlines()
     assert header.startswith("recipe,dataset,split,seed,top1")
     assert [row.split(",")[:4] for row in rows] == [["small", "ucf101", "1", "1"], ["small", "ucf101", "1", "2"]]
+    assert "| `small`, split 1 | 1, 2 |" in readme_tables.table([tmp_path / "small.csv"])

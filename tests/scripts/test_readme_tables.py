@@ -26,13 +26,13 @@ def test_the_readmes_show_the_committed_results(tmp_path: Path) -> None:
 
 def test_the_seeds_of_a_recipe_become_a_row(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(
-        "recipe,split,seed,top1,top5,mean_class_accuracy,videos,missing_videos,train_seconds,device,cores,machine,mindspore,date\n"
-        "quick_cpu,1,2,0.9942,1.0,0.9942,168,2,100,CPU,2,x86_64,2.10.0,2026-11-23\n"
-        "quick_cpu,1,3,0.988,0.99,0.5,168,2,90,CPU,2,x86_64,2.10.0,2026-11-22\n"
-        "quick_cpu,2,3,0.988,0.99,0.5,168,2,90,CPU,2,x86_64,2.10.0,2026-11-22\n"
+        "recipe,split,seed,top1,top5,mean_class_accuracy,videos,missing_videos,train_seconds,device,cores,machine,mindspore,git_commit,date\n"
+        "quick_cpu,1,2,0.9942,1.0,0.9942,168,2,100,CPU,2,x86_64,2.10.0,0123456789abcdef,2026-11-23\n"
+        "quick_cpu,1,3,0.988,0.99,0.5,168,2,90,CPU,2,x86_64,2.10.0,0123456789abcdef,2026-11-22\n"
+        "quick_cpu,2,3,0.988,0.99,0.5,168,2,90,CPU,2,x86_64,2.10.0,0123456789abcdef,2026-11-22\n"
     )
     row = "| `quick_cpu`, split 1 | 2, 3 | 99.4, 98.8 | 100.0, 99.0 | 99.4, 50.0 | 100, 90 | 168 of 170 listed "
-    row += "| CPU, 2 cores, x86_64 | MindSpore 2.10.0 | 2026-11-22, 2026-11-23 |"
+    row += "| CPU, 2 cores, x86_64 | MindSpore 2.10.0, commit 0123456789 | 2026-11-22, 2026-11-23 |"
     lines = readme_tables.table([tmp_path / "a.csv"]).splitlines()
     assert lines[2] == row
     assert lines[3].startswith("| `quick_cpu`, split 2 | 3 | 98.8 | 99.0 | 50.0 | 90 |")
