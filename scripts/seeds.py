@@ -71,7 +71,7 @@ def run(options: Options, seed: int) -> dict[str, object]:
         "dataset": found["dataset"],
         "split": found["split"],
         "seed": seed,
-        **{name: round(found[name], 4) for name in ("top1", "top5", "clip_top1", "mean_class_accuracy")},
+        **{name: round(found[name], 6) for name in ("top1", "top5", "clip_top1", "mean_class_accuracy")},
         **{name: found[name] for name in ("videos", "missing_videos", "clips")},
         "train_seconds": round(seconds),
         "device": on["device"],

@@ -75,9 +75,10 @@ def run(
     try:
         arguments = sys.argv[1:]
         try:
-            code = main(parser(arguments) if parser else parse(options_type, arguments))
-        finally:  # --help ends parsing with SystemExit
-            sys.stdout.flush()
+            code: str | int | None = main(parser(arguments) if parser else parse(options_type, arguments))
+        except SystemExit as stop:  # --help
+            code = stop.code
+        sys.stdout.flush()
         sys.exit(code)
     except InputError as error:
         fail(str(error))
@@ -105,6 +106,10 @@ def nobody_reads(output: TextIO) -> bool:
 
 def fail(message: str) -> NoReturn:
     """Print one line and exit with 2."""
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not nobody_reads(sys.stdout):
+            raise
     print(f"error: {message}", file=sys.stderr)
     sys.exit(EXIT_INPUT_ERROR)

@@ -82,14 +82,26 @@ def test_what_the_disk_refuses_is_one_line_with_its_own_remedy(
     assert line.startswith(f"error: some/path: {os.strerror(number)}: {says}")
 
 
-def test_a_command_ends_quietly_when_nobody_reads_its_output_any_more() -> None:
-    command = [sys.executable, str(ROOT / "preprocess/extract_frames.py"), "--help"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+def said_to_nobody(*arguments: str | Path) -> tuple[int, str]:
+    """Run Python with a standard output that nobody reads; returns its code and its errors."""
+    command = [sys.executable, *map(str, arguments)]
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=buffered, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
         said = process.stderr.read()
-    assert (process.returncode, said) == (128 + signal.SIGPIPE, b"")
+    return process.returncode, said
+
+
+def test_a_command_ends_quietly_when_nobody_reads_its_output() -> None:
+    assert said_to_nobody("preprocess/extract_frames.py", "--help") == (128 + signal.SIGPIPE, "")
+
+
+def test_a_mistake_is_said_even_when_nobody_reads_the_output() -> None:
+    mistaken = "from preprocess.common import cli; print('something'); cli.fail('some mistake')"
+    assert said_to_nobody("-c", mistaken) == (2, "error: some mistake\n")
 
 
 @pytest.mark.parametrize("text", ["[1]", '{"schema": 1}', '{"schema": 2}', '{"schema": 2, "videos": [3]}', "{"])
