@@ -98,7 +98,7 @@ class AtStep(nn.Cell):
         self.values = Tensor(values.astype(np.float32))
 
     def construct(self, step: Tensor) -> Tensor:
-        return self.values[step[0]]
+        return ops.gather(self.values, step, 0).reshape(())
 
 
 def mixup_shares(alpha: float, seed: int, steps: int) -> NDArray[np.float32]:
@@ -188,7 +188,7 @@ class TrainingStep(nn.Cell):
                 parameter.requires_grad = False
 
     def construct(self, clip_NTHWC: Tensor, label_N: Tensor, weight_N: Tensor) -> Tensor:
-        share = self.shares[self.step] if self.mixup else self.shares[0]
+        share = ops.gather(self.shares, self.step, 0) if self.mixup else self.shares[0]
         (_, loss_sum), gradients = self.loss_and_gradients(clip_NTHWC, label_N, weight_N, share)
         weight = weight_N.sum()
         loss = loss_sum / ops.maximum(weight, 1.0)
@@ -210,8 +210,9 @@ class TrainingStep(nn.Cell):
         loss_sum = self.loss(clip_NTHWC, label_N, weight_N, share)
         return loss_sum * (self.scale / self.clips), loss_sum
 
-    def update(self, gradients: Any, weight: Tensor) -> None:
-        """One update of the weights from gradients of `scaled_loss` and the sum of the weights they belong to."""
+    def update(self, gradients: Any, weight: Tensor) -> Tensor:
+        """One update of the weights from gradients of `scaled_loss` and the sum of the weights they belong to; returns that
+        sum over all ranks. (Without a value to return, MindSpore leaves a branch's None to Python, on the host.)"""
         if self.ranks > 1:
             gradients = self.reduce_gradients(gradients)
             weight = self.all_reduce(weight)
@@ -221,28 +222,35 @@ class TrainingStep(nn.Cell):
             divisor = divisor * ops.maximum(norm / self.clip_norm, 1.0)
         gradients = self.map(ops.partial(divided, divisor), gradients)
         if self.dynamic:
-            if ms.amp.all_finite(gradients):
+            finite = ms.amp.all_finite(gradients)
+            scale, without_overflow = next_scale(self.scale, self.without_overflow, finite)
+            if finite:
                 self.optimizer(gradients)
-                ops.assign_add(self.without_overflow, 1)
-                if self.without_overflow == STEPS_TO_DOUBLE:
-                    ops.assign(self.scale, ops.minimum(self.scale * 2, MOST_SCALE))
-                    clear(self.without_overflow)
-            else:
-                ops.assign(self.scale, ops.maximum(self.scale / 2, LEAST_SCALE))
-                clear(self.without_overflow)
+            ops.assign(self.scale, scale)
+            ops.assign(self.without_overflow, without_overflow)
         else:
             self.optimizer(gradients)
         if self.ema_decay:
             done = self.optimizer.global_step.astype(ms.float32)
-            decay = ops.minimum(
-                (1 + done) / (10 + done), self.ema_decay
-            )  # the first ones weigh less, for they start anywhere
+            # the first ones weigh less, for they start anywhere
+            decay = ops.minimum((1 + done) / (10 + done), self.ema_decay)
             self.map(ops.partial(follow, decay), self.average, self.followed)
+        return weight
 
 
 def state(value: float, name: str, kind: Any) -> ms.Parameter:
     """Something that a run carries from step to step beside the weights."""
     return ms.Parameter(Tensor(value, kind), name=name, requires_grad=False)
+
+
+def next_scale(scale: Tensor, without_overflow: Tensor, finite: Tensor) -> tuple[Tensor, Tensor]:
+    """The dynamic loss scale, and the updates since it changed, after one whose gradients were `finite` or were not: doubled
+    after `STEPS_TO_DOUBLE` that were, halved after one that was not."""
+    none = ops.zeros_like(without_overflow)
+    in_a_row = ops.where(finite, without_overflow + 1, none)
+    double = ops.equal(in_a_row, STEPS_TO_DOUBLE)
+    grown = ops.where(double, ops.minimum(scale * 2, MOST_SCALE), scale)
+    return ops.where(finite, grown, ops.maximum(scale / 2, LEAST_SCALE)), ops.where(double, none, in_a_row)
 
 
 def before(batch: Tensor) -> Tensor:

@@ -9,11 +9,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 import pytest
+import yaml
 from mindspore import nn, ops
 from mindspore.ops import auto_generate
+
+from train.config import RECIPES
 
 JOBS = Path(__file__).with_name("ascend_jobs.py")
 NETWORKS = [  # the recipe, the network in place of its own, narrow, and the operator that updates weights
@@ -25,8 +29,8 @@ NETWORKS = [  # the recipe, the network in place of its own, narrow, and the ope
     ("quick_glore3d50.yaml", "glore_resnet3d", {"widen_factor": 0.0625}, "AdamWeightDecay"),
 ]
 CALL = re.compile(r"^ +%\d+\(\S*\) = (?:PrimFunc_)?([A-Z]\w*)\((.*\n.*)$", re.MULTILINE)
-# the graph's own bookkeeping, which no device computes
-CONTROL = {"Return", "Load", "UpdateState", "Depend", "MakeTuple", "TupleGetItem", "Switch", "Partial"}
+# the graph's own bookkeeping, and a copy of its own
+CONTROL = {"Return", "Load", "UpdateState", "Depend", "MakeTuple", "TupleGetItem", "Switch", "Partial", "TensorMove"}
 
 
 def operators(graphs: Path) -> dict[str, list[str]]:
@@ -49,7 +53,12 @@ def documentation(operator: str) -> str:
     text = inspect.getdoc(found) or ""
     names = re.findall(r":func:`mindspore\.ops\.(\w+)`", text)
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operator).lower()
-    names += [words, words.removesuffix("_ext"), words.removesuffix("s")]
+    names += [
+        words,
+        words.removesuffix("_ext"),
+        words.removesuffix("s"),
+        words.removesuffix("_scalar").removesuffix("_tensor"),
+    ]
     text += "".join(inspect.getdoc(getattr(module, name, None)) or "" for name in names for module in (ops, ms.mint))
     forward = re.sub(r"(Grad(V\d)?|Backprop\w+)$", "", operator)
     if forward != operator:
@@ -62,8 +71,29 @@ def documentation(operator: str) -> str:
 def test_every_operator_of_a_networks_graphs_is_documented_for_ascend(
     recipe: str, name: str, options: dict[str, object], update: str, tmp_path: Path
 ) -> None:
+    check_graphs(RECIPES / recipe, name, options, update, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"mixup": 0.2, "optimizer": {"clip_norm": 1.0, "accumulate": 2, "ema_decay": 0.9}},
+        {"precision": {"level": "auto", "loss_scale": 1024.0, "dynamic": True}},
+    ],
+    ids=["mixup_and_the_optimizers_options", "dynamic_loss_scale"],
+)
+def test_every_operator_of_what_a_step_can_be_told_is_documented_for_ascend(chosen: dict[str, Any], tmp_path: Path) -> None:
+    recipe = yaml.safe_load((RECIPES / "quick_cpu.yaml").read_text())
+    recipe |= chosen | {"optimizer": recipe["optimizer"] | chosen.get("optimizer", {})}
+    (tmp_path / "chosen.yaml").write_text(yaml.safe_dump(recipe))
+    check_graphs(tmp_path / "chosen.yaml", *NETWORKS[0][1:], tmp_path)
+
+
+def check_graphs(recipe: Path, name: str, options: dict[str, object], update: str, tmp_path: Path) -> None:
+    """Assert that the graphs of a recipe with this network keep to what is documented for Ascend."""
     saving = {"MS_DEV_SAVE_GRAPHS": "1", "MS_DEV_DUMP_IR_PASSES": "validate", "MS_DEV_SAVE_GRAPHS_PATH": str(tmp_path / "g")}
-    command = [sys.executable, str(JOBS), recipe, name, json.dumps(options)]
+    command = [sys.executable, str(JOBS), str(recipe), name, json.dumps(options)]
     subprocess.run(command, cwd=tmp_path, env=os.environ | saving, check=True, capture_output=True)
     found = operators(tmp_path / "g")
     assert {update, "BatchNorm", "BatchNormGrad", "Softmax"} <= found.keys()

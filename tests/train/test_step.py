@@ -11,7 +11,7 @@ from mindspore import nn
 from preprocess.common.errors import InputError
 from train import devices
 from train.config import OptimizerConfig, PrecisionConfig, ScheduleConfig, load_recipe
-from train.step import WeightedLoss, averaged, mixup_shares, new_step
+from train.step import LEAST_SCALE, MOST_SCALE, WeightedLoss, averaged, mixup_shares, new_step, next_scale
 
 CLASSES = 3
 BATCH = 4
@@ -213,6 +213,24 @@ def test_a_dynamic_loss_scale_skips_an_overflow_and_halves_itself() -> None:
     unscaled = Linear()
     run(new_step(unscaled, replace(recipe, precision=PrecisionConfig()), STEPS_PER_EPOCH), [batch])
     assert network.fc.weight.asnumpy() == pytest.approx(unscaled.fc.weight.asnumpy(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("scale", "in_a_row", "finite", "expected"),
+    [
+        (1024.0, 7, True, (1024.0, 8)),
+        (1024.0, 1999, True, (2048.0, 0)),
+        (MOST_SCALE, 1999, True, (MOST_SCALE, 0)),
+        (1024.0, 1999, False, (512.0, 0)),
+        (LEAST_SCALE, 0, False, (LEAST_SCALE, 0)),
+    ],
+)
+def test_the_loss_scale_doubles_after_2000_updates_and_halves_after_an_overflow(
+    scale: float, in_a_row: int, finite: bool, expected: tuple[float, int]
+) -> None:
+    found = next_scale(ms.Tensor(scale, ms.float32), ms.Tensor(in_a_row, ms.int32), ms.Tensor(finite))
+    assert [value.dtype for value in found] == [ms.float32, ms.int32]
+    assert tuple(value.asnumpy().item() for value in found) == expected
 
 
 def test_mixed_precision_computes_in_float16_and_updates_float32_weights() -> None:
