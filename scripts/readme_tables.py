@@ -32,7 +32,7 @@ HEADER = "| recipe | seeds | top-1, % | top-5, % | mean over classes, % | traini
 SAME = ["recipe", "split", "videos", "missing_videos", "device", "cores", "machine", "mindspore", "git_commit"]
 EACH: dict[str, Callable[[Any], str]] = {
     "seed": str,
-    **dict.fromkeys(("top1", "top5", "mean_class_accuracy"), lambda share: f"{share:.1%}".rstrip("%")),
+    **dict.fromkeys(("top1", "top5", "mean_class_accuracy"), lambda share: f"{100 * share:.1f}"),
     "train_seconds": str,
 }
 MEASURED_HEADER = "| measured | ours | compared with | theirs | ours is so many times as fast | run |\n"

@@ -79,6 +79,7 @@ def adamw(groups: list[dict[str, Any]], config: OptimizerConfig, rates: NDArray[
 
     nn.AdamWeightDecay does not correct the moments' bias towards zero: with beta2 0.999 its 12th step is 6.6 times as long
     as it should be, the 1000th 1.3 times. Here the rates make up for that, and the decay for what they then do to it.
+    mindspore.experimental.optim.AdamW does correct it, but keeps a third tensor a weight and wants its own schedulers.
     """
     t = np.arange(1, len(rates) + 1)
     correction = np.sqrt(1 - config.beta2**t) / (1 - config.momentum**t)
@@ -245,7 +246,8 @@ def state(value: float, name: str, kind: Any) -> ms.Parameter:
 
 def next_scale(scale: Tensor, without_overflow: Tensor, finite: Tensor) -> tuple[Tensor, Tensor]:
     """The dynamic loss scale, and the updates since it changed, after one whose gradients were `finite` or were not: doubled
-    after `STEPS_TO_DOUBLE` that were, halved after one that was not."""
+    after `STEPS_TO_DOUBLE` that were, halved after one that was not. The rule is mindspore.amp.DynamicLossScaler's, but
+    that knows no `MOST_SCALE`."""
     none = ops.zeros_like(without_overflow)
     in_a_row = ops.where(finite, without_overflow + 1, none)
     double = ops.equal(in_a_row, STEPS_TO_DOUBLE)

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from preprocess import catalog, ledger
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_file_written_by_rename_appears_whole_or_not_at_all(tmp_path: Path) -> None:
