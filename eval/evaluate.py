@@ -22,18 +22,19 @@ if __name__ == "__main__":  # a script's own folder comes first on the path; the
 
 import numpy as np
 
-from eval.metrics import figures, mean_and_deviation
-from eval.parts import PartsFolder, Rank, is_scheduler, own_rank, share
+from eval.metrics import compute_metrics, mean_and_deviation
+from eval.rank_shares import Rank, ScoreExchange, is_scheduler, rank_of_environment, windows_of_rank
 from eval.report import results, strips
 from eval.report.results import Evaluation
-from mindrecord import integrity, manifest
+from mindrecord import checksums, manifest
 from mindrecord.manifest import Manifest
+from mindrecord.shard_reader import videos_of_split
 from preprocess.catalog import TEST
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
-from train import checkpoint, devices, stream
-from train.checkpoint import Meta
+from train import checkpoint, devices, evaluation_windows
+from train.checkpoint import CheckpointMetadata
 from train.run_folder import RUNS
 from train.sampling import Views
 from train.scoring import Scorer, score_windows, video_score
@@ -92,12 +93,12 @@ def main(options: Options) -> int:
         raise InputError(f"--batch-size {options.batch_size} is not 1 or more")
     if options.stride is not None and options.stride < 1:
         raise InputError(f"--stride {options.stride} is not 1 or more")
-    rank, views = own_rank(), parse_views(options.views)
+    rank, views = rank_of_environment(), parse_views(options.views)
     jobs = plan(options)
     records = options.records.resolve()
     packed = manifest.load(records)
     if options.verify == "full":
-        integrity.check(records, packed)
+        checksums.check(records, packed)
     devices.use(devices.target(), seed=0)
     done = [evaluate(job, options, records, packed, views, rank) for job in jobs]
     evaluations = [evaluation for evaluation in done if evaluation]
@@ -150,32 +151,35 @@ def evaluate(
         say(text)
     clip = replace(meta.clip, stride=options.stride or meta.clip.stride)
     views = replace(views or Views(crops=clip.test_crops), flip=options.flip)
-    videos = stream.videos_of_split(records, packed, split, TEST)
+    videos = videos_of_split(records, packed, split, TEST)
     counts = [views.count(video.frames, clip.frames, clip.stride) for video in videos]
-    own = [stream.VideoPart(videos[i], first, end) for i, first, end in share(counts, options.batch_size, rank)]
+    own = [
+        evaluation_windows.VideoPart(videos[i], first, end)
+        for i, first, end in windows_of_rank(counts, options.batch_size, rank)
+    ]
     hashes = files.sha256(job.checkpoint), files.sha256(records / manifest.FILE_NAME)
     key = hashlib.sha256(repr((*hashes, split, clip.stride, astuple(views), options.batch_size)).encode()).hexdigest()[:16]
-    folder = PartsFolder(job.folder, key, rank) if rank.ranks > 1 else None
+    folder = ScoreExchange(job.folder, key, rank) if rank.ranks > 1 else None
     if rank.rank == 0:
         shared = f", shared by {rank.ranks} ranks" if rank.ranks > 1 else ""
         say(f"{job.checkpoint} on the test videos of split {split} of {options.records}{shared} -> {job.folder}")
     began = time.monotonic()
     with devices.work_aside():
-        windows = chain.from_iterable(progress(stream.decoded_ahead(own, clip, views), "videos", total=len(own)))
+        windows = chain.from_iterable(progress(evaluation_windows.decoded_ahead(own, clip, views), "videos", total=len(own)))
         scores = list(score_windows(Scorer(network, clip), windows, options.batch_size))
     score_WK = np.array(scores, np.float32).reshape(-1, len(packed.class_names))
     if folder and rank.rank:
-        folder.leave(rank.rank, score_WK)
+        folder.publish(rank.rank, score_WK)
         return None
     if folder:
-        score_WK = np.concatenate([score_WK, *folder.others()])
+        score_WK = np.concatenate([score_WK, *folder.gather()])
     cut = np.split(score_WK, np.cumsum(counts)[:-1])
     found = tuple(video_score(v.class_name, v.video_id, v.label, one) for v, one in zip(videos, cut, strict=True))
     evaluation = Evaluation(
-        figures=figures(
+        metrics=compute_metrics(
             np.stack([video.score_K for video in found]),
             np.array([video.label for video in found]),
-            sum(video.clip_hits for video in found),
+            sum(video.clip_correct for video in found),
             sum(video.clips for video in found),
         ),
         scores=found,
@@ -205,7 +209,7 @@ def write_splits(evaluations: Sequence[Evaluation], folder: Path) -> None:
     """Write and say mean and standard deviation of the figures over the splits."""
     summary = {}
     for name in ("top1", "top5", "clip_top1", "mean_class_accuracy"):
-        values = {one.split: getattr(one.figures, name) for one in evaluations}
+        values = {one.split: getattr(one.metrics, name) for one in evaluations}
         mean, deviation = mean_and_deviation(list(values.values()))
         summary[name] = {"mean": mean, "standard_deviation": deviation, "splits": values}
         each = ", ".join(f"{value:.1%}" for value in values.values())
@@ -213,7 +217,7 @@ def write_splits(evaluations: Sequence[Evaluation], folder: Path) -> None:
     missing = sum(one.missing for one in evaluations)
     if missing:
         say(f"{missing} listed videos are missing and not counted")
-    videos = {one.split: one.figures.videos for one in evaluations}
+    videos = {one.split: one.metrics.videos for one in evaluations}
     files.write_json(folder / SPLITS, {"videos": videos, "missing_videos": missing, **summary})
     say(f"splits: {folder / SPLITS}")
 
@@ -226,7 +230,9 @@ def newest_checkpoint(runs: Path) -> Path:
     return found[-1]
 
 
-def check_fit(path: Path, meta: Meta, records: Path, packed: Manifest, split: str, allow_missing: bool) -> None:
+def check_fit(
+    path: Path, meta: CheckpointMetadata, records: Path, packed: Manifest, split: str, allow_missing: bool
+) -> None:
     """Raise InputError unless the checkpoint knows the records' classes and the split's test videos are there."""
     if meta.class_names != packed.class_names:
         raise InputError(
@@ -244,7 +250,7 @@ def check_fit(path: Path, meta: Meta, records: Path, packed: Manifest, split: st
         )
 
 
-def different(meta: Meta, packed: Manifest) -> str:
+def different(meta: CheckpointMetadata, packed: Manifest) -> str:
     """In what two lists of classes differ, in a few words."""
     ours, theirs = meta.class_names, packed.class_names
     said = [f"{len(ours)} and {len(theirs)}"] if len(ours) != len(theirs) else []

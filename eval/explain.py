@@ -21,13 +21,14 @@ import tyro
 from mindspore import nn, ops
 from numpy.typing import NDArray
 
-from eval import clips
+from eval import video_drawing, video_windows
 from eval.layers import check_layer
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError, nearest
 from preprocess.common.progress import say
-from preprocess.decode import DecodeError, open_video
-from preprocess.selection import Selection
+from preprocess.decoding.backends import open_video
+from preprocess.decoding.types import DecodeError
+from preprocess.frame_selection import Selection
 from train import checkpoint, devices
 from train.config import ClipConfig
 from train.scoring import for_inference
@@ -53,7 +54,7 @@ class Options:
 
 def main(options: Options) -> int:
     files.check_file(options.out, "--out", ".mp4")
-    (path, *others) = clips.find_clips([options.clip])
+    (path, *others) = video_windows.find_clips([options.clip])
     if others:
         raise InputError(f"{options.clip} holds {1 + len(others)} videos: name one")
     devices.use(devices.target(), seed=0)
@@ -70,8 +71,8 @@ def main(options: Options) -> int:
         with devices.work_aside():
             label, score, heat_WTHW = grad_cam(network, path, meta.clip, options.layer, label_of(options, meta.class_names))
         text = f"{meta.class_names[label]}  {score:.2f}"
-        clips.write_mp4(
-            out, open_video(path, clips.SHORT_SIDE, Selection()).info.fps, drawn(path, heat_WTHW, meta.clip, text)
+        video_drawing.write_mp4(
+            out, open_video(path, video_windows.SHORT_SIDE, Selection()).info.fps, drawn(path, heat_WTHW, meta.clip, text)
         )
     except DecodeError as error:
         raise InputError(f"{path} cannot be explained: it {error}") from None
@@ -84,7 +85,7 @@ def label_of(options: Options, class_names: tuple[str, ...]) -> int | None:
     return None if options.class_name is None else class_names.index(options.class_name)
 
 
-class Tapped(nn.Cell):
+class ActivationTap(nn.Cell):
     """A layer whose output is kept, with a parameter of zeros added to it: the parameter's gradient is the output's."""
 
     def __init__(self, layer: nn.Cell) -> None:
@@ -111,10 +112,10 @@ def grad_cam(
     Heat is relu of the sum over channels of activation x the gradient of the label's logit, averaged over time and place
     (arXiv:1610.02391, eq. 1 and 2), brought to the clip's size and divided by the greatest of the video: 0 to 1.
     """
-    tapped = Tapped(getattr(network, layer))
+    tapped = ActivationTap(getattr(network, layer))
     setattr(network, layer, tapped)
     logits_of = for_inference(network, clip)
-    batches = [ms.Tensor(window[None]) for window in clips.windows_of(clips.jpegs_of(path), clip)]
+    batches = [ms.Tensor(window[None]) for window in video_windows.windows_of(video_windows.jpegs_of(path), clip)]
     if not batches:
         raise DecodeError("has no frame that decodes")
     score_K = np.mean([ops.softmax(logits_of(batch), axis=1).asnumpy()[0] for batch in batches], axis=0)
@@ -140,13 +141,13 @@ def enlarged(map_THW: NDArray[np.float32], clip: ClipConfig) -> NDArray[np.float
 def drawn(path: Path, heat_WTHW: NDArray[np.float32], clip: ClipConfig, text: str) -> Iterator[NDArray[np.uint8]]:
     """The video's frames with the heat on the square that the network sees; a stride leaves each map for so many frames."""
     heat = heat_WTHW.reshape(-1, *heat_WTHW.shape[2:])
-    for i, frame in enumerate(clips.jpegs_of(path)):
-        box, frame_HWC = clips.square(frame, clip), clips.pixels(frame).copy()
+    for i, frame in enumerate(video_windows.jpegs_of(path)):
+        box, frame_HWC = video_windows.square(frame, clip), video_drawing.pixels(frame).copy()
         part = frame_HWC[box.top : box.top + box.height, box.left : box.left + box.width]
         map_HW1 = cv2.resize(heat[i // clip.stride], (box.width, box.height))[:, :, None]
         hot = cv2.applyColorMap((map_HW1 * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
         part[:] = (part * (1 - HEAT_SHARE * map_HW1) + hot * HEAT_SHARE * map_HW1).astype(np.uint8)
-        yield clips.written(frame_HWC, [text])
+        yield video_drawing.written(frame_HWC, [text])
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ from mindspore import nn, ops
 from numpy.typing import NDArray
 
 from mindrecord import manifest
+from mindrecord.shard_reader import videos_of_split
 from preprocess.catalog import TEST
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from train import checkpoint, devices, stream
-from train.checkpoint import Meta
+from train import checkpoint, devices, evaluation_windows
+from train.checkpoint import CheckpointMetadata
 
 LARGEST_DIFFERENCE = 1e-4  # relative to the greatest logit
 CLIPS = 4
@@ -80,7 +81,7 @@ def main(options: Options) -> int:
     return 0
 
 
-class Padded(nn.Cell):
+class ExplicitPad(nn.Cell):
     """A convolution or pooling whose padding with zeros is an operation of its own; `pads` is before and after each axis."""
 
     def __init__(self, pads: Sequence[int], unpadded: nn.Cell) -> None:
@@ -103,9 +104,9 @@ def pad_apart(network: nn.Cell) -> None:
         for name, inner in list(cell.name_cells().items()):
             padded = None
             if isinstance(inner, nn.Conv3d) and len(set(inner.padding)) > 1:
-                padded = Padded(inner.padding, unpadded_convolution(inner))
+                padded = ExplicitPad(inner.padding, unpadded_convolution(inner))
             elif isinstance(inner, nn.MaxPool3d) and any(inner.max_pool.pad_list):
-                padded = Padded(inner.max_pool.pad_list, nn.MaxPool3d(inner.kernel_size, inner.stride))
+                padded = ExplicitPad(inner.max_pool.pad_list, nn.MaxPool3d(inner.kernel_size, inner.stride))
             if padded and isinstance(cell, nn.SequentialCell):
                 cell[list(cell.name_cells()).index(name)] = padded
             elif padded:
@@ -130,11 +131,11 @@ def unpadded_convolution(conv: nn.Conv3d) -> nn.Conv3d:
     return made
 
 
-def real_batches(records: Path, meta: Meta, batch_size: int) -> list[NDArray[np.float32]]:
+def real_batches(records: Path, meta: CheckpointMetadata, batch_size: int) -> list[NDArray[np.float32]]:
     """Windows of test videos, normalised, in batches of clip_NCTHW. Raises InputError when there are no test videos."""
     packed = manifest.load(records)
-    videos = stream.videos_of_split(records, packed, meta.split, TEST)[:CLIPS]
-    windows = [windows_WTHWC[0] for *_, windows_WTHWC in stream.whole_videos(videos, meta.clip)]
+    videos = videos_of_split(records, packed, meta.split, TEST)[:CLIPS]
+    windows = [windows_WTHWC[0] for *_, windows_WTHWC in evaluation_windows.whole_videos(videos, meta.clip)]
     if not windows:
         raise InputError(f"{records} has no test video of split {meta.split}: the exported model is tried on real clips")
     count = -(-len(windows) // batch_size) * batch_size
@@ -156,7 +157,7 @@ def run_exported(path: Path, batches: list[NDArray[np.float32]]) -> list[NDArray
     return [session.run(None, {name: batch})[0] for batch in batches]
 
 
-def description(meta: Meta, options: Options, difference: float, clips: int) -> dict[str, Any]:
+def description(meta: CheckpointMetadata, options: Options, difference: float, clips: int) -> dict[str, Any]:
     """What the .json beside the model says."""
     clip = meta.clip
     return {

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from eval.layers import check_layer, cut_after
 from mindrecord import manifest
-from mindrecord.slices import Video
+from mindrecord.shard_reader import Video, videos_of_split
 from preprocess.catalog import TEST, TRAIN
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
-from train import checkpoint, devices, stream
+from train import checkpoint, devices, evaluation_windows
 from train.config import ClipConfig
 from train.sampling import Views
 from train.scoring import for_inference, score_windows
@@ -62,7 +62,7 @@ def main(options: Options) -> int:
     check_layer(network, options.layer)
     cut_after(network, options.layer)
     flags = SIDES[options.side]
-    videos = [(flag, video) for flag in flags for video in stream.videos_of_split(records, packed, options.split, flag)]
+    videos = [(flag, video) for flag in flags for video in videos_of_split(records, packed, options.split, flag)]
     if not videos:
         raise InputError(f"{options.records} has no {options.side} video of split {options.split}")
     with devices.work_aside():
@@ -93,10 +93,12 @@ def check(options: Options) -> None:
 def features(network: nn.Cell, videos: list[Video], clip: ClipConfig, batch_size: int) -> NDArray[np.float32]:
     """features_VC: the mean over each video's windows of what the network, cut after a layer, gives."""
     views = Views(crops=clip.test_crops)
-    parts = [stream.VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride)) for video in videos]
+    parts = [evaluation_windows.VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride)) for video in videos]
     vectors = for_inference(network, clip)
     windows = (
-        window for part in progress(stream.decoded_ahead(parts, clip, views), "videos", len(parts)) for window in part
+        window
+        for part in progress(evaluation_windows.decoded_ahead(parts, clip, views), "videos", len(parts))
+        for window in part
     )
     feature_WC = np.stack(list(score_windows(vectors, windows, batch_size)))
     starts = np.cumsum([0, *(part.end for part in parts[:-1])])

@@ -1,4 +1,4 @@
-"""From scores to figures: pure functions of arrays."""
+"""From scores to metrics: pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Figures:
+class Metrics:
     """Accuracies as shares of 1, each with its denominator; `confusion_KK[i, j]` counts videos of class i called j.
 
     `per_class_K` is each class's top-1 share, NaN where it has no video; `mean_class_accuracy` averages the others.
@@ -37,8 +37,8 @@ def rank_of_label(scores_NK: NDArray[np.float64], label_N: NDArray[np.int64]) ->
     return ranks_N
 
 
-def figures(scores_VK: NDArray[np.float64], label_V: NDArray[np.int64], clip_hits: int, clips: int) -> Figures:
-    """Figures of V videos, V >= 1: `scores_VK` are the videos' scores, `clip_hits` of `clips` windows were right alone."""
+def compute_metrics(scores_VK: NDArray[np.float64], label_V: NDArray[np.int64], clip_correct: int, clips: int) -> Metrics:
+    """The metrics of V videos, V >= 1, from their scores_VK; `clip_correct` of `clips` windows were right alone."""
     rank_V = rank_of_label(scores_VK, label_V)
     classes = scores_VK.shape[1]
     confusion_KK = np.zeros((classes, classes), np.int64)
@@ -46,11 +46,11 @@ def figures(scores_VK: NDArray[np.float64], label_V: NDArray[np.int64], clip_hit
     count_K = confusion_KK.sum(axis=1)
     per_class_K = np.full(classes, np.nan)
     np.divide(confusion_KK.diagonal(), count_K, out=per_class_K, where=count_K > 0)
-    return Figures(
+    return Metrics(
         top1=float((rank_V == 0).mean()),
         top5=float((rank_V < 5).mean()),
         videos=len(label_V),
-        clip_top1=clip_hits / clips,
+        clip_top1=clip_correct / clips,
         clips=clips,
         mean_class_accuracy=float(np.nanmean(per_class_K)),
         classes=int((count_K > 0).sum()),

@@ -20,16 +20,17 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from eval import clips
+from eval import video_drawing, video_windows
 from eval.report.results import best_classes
 from preprocess import jpeg
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from preprocess.decode import DecodeError, open_video
-from preprocess.selection import Selection
+from preprocess.decoding.backends import open_video
+from preprocess.decoding.types import DecodeError
+from preprocess.frame_selection import Selection
 from train import checkpoint, devices
-from train.checkpoint import Meta
+from train.checkpoint import CheckpointMetadata
 from train.scoring import Scorer, score_windows
 
 SOME_FAILED = 1  # exit code
@@ -60,7 +61,7 @@ def main(options: Options) -> int:
         raise InputError(f"--top-k {options.top_k} is not 1 or more")
     if (options.camera is None) == (not options.clips):
         raise InputError("give videos or folders of videos, or --camera 0, not both")
-    paths = [path.absolute() for path in clips.find_clips(options.clips)]
+    paths = [path.absolute() for path in video_windows.find_clips(options.clips)]
     if options.json:
         files.check_file(options.json, "--json", ".json")
     if options.overlay:
@@ -93,12 +94,16 @@ def main(options: Options) -> int:
     return SOME_FAILED if failed else 0
 
 
-def predict(paths: list[Path], scorer: Scorer, meta: Meta) -> tuple[dict[Path, NDArray[np.float64]], dict[Path, str]]:
+def predict(
+    paths: list[Path], scorer: Scorer, meta: CheckpointMetadata
+) -> tuple[dict[Path, NDArray[np.float64]], dict[Path, str]]:
     """The score_WK of each video that decodes to its end; why the others do not, which is said too."""
     scores, failed = {}, {}
     for path in paths:
         try:
-            found = list(score_windows(scorer, clips.windows_of(clips.jpegs_of(path), meta.clip), BATCH_SIZE))
+            found = list(
+                score_windows(scorer, video_windows.windows_of(video_windows.jpegs_of(path), meta.clip), BATCH_SIZE)
+            )
             if not found:
                 raise DecodeError("has no frame that decodes")
         except (DecodeError, OSError) as error:
@@ -126,17 +131,17 @@ def table(results: dict[str, list[dict[str, Any]]]) -> list[str]:
     return [f"{name:<{widths[0]}}  {label:<{widths[1]}}  {score}" for name, label, score in rows]
 
 
-def draw(path: Path, score_WK: NDArray[np.float64], meta: Meta, out: Path) -> None:
+def draw(path: Path, score_WK: NDArray[np.float64], meta: CheckpointMetadata, out: Path) -> None:
     """Write the video with the mean of the scores so far on each frame: of all windows up to the frame's own."""
     so_far_WK = np.cumsum(score_WK, axis=0) / np.arange(1, len(score_WK) + 1)[:, None]
     span = meta.clip.frames * meta.clip.stride
 
     def frames() -> Iterator[NDArray[np.uint8]]:
-        for i, frame in enumerate(clips.jpegs_of(path)):
+        for i, frame in enumerate(video_windows.jpegs_of(path)):
             best = best_classes(so_far_WK[i // span], meta.class_names, OVERLAY_LINES)
-            yield clips.written(clips.pixels(frame), [f"{one['score']:.2f}  {one['label']}" for one in best])
+            yield video_drawing.written(video_drawing.pixels(frame), [f"{one['score']:.2f}  {one['label']}" for one in best])
 
-    clips.write_mp4(out, open_video(path, clips.SHORT_SIDE, Selection()).info.fps, frames())
+    video_drawing.write_mp4(out, open_video(path, video_windows.SHORT_SIDE, Selection()).info.fps, frames())
 
 
 def open_camera(number: int) -> cv2.VideoCapture:
@@ -155,12 +160,12 @@ def captured(capture: cv2.VideoCapture) -> Iterator[bytes]:
         there, frame_HWC = capture.read()
         if not there:
             return
-        yield jpeg.encode(np.ascontiguousarray(frame_HWC[:, :, ::-1]), clips.QUALITY)
+        yield jpeg.encode(np.ascontiguousarray(frame_HWC[:, :, ::-1]), video_windows.QUALITY)
 
 
-def follow(capture: cv2.VideoCapture, scorer: Scorer, meta: Meta, top_k: int) -> None:
+def follow(capture: cv2.VideoCapture, scorer: Scorer, meta: CheckpointMetadata, top_k: int) -> None:
     """Say what each window of a camera shows, as it comes."""
-    for score_K in score_windows(scorer, clips.windows_of(captured(capture), meta.clip), 1):
+    for score_K in score_windows(scorer, video_windows.windows_of(captured(capture), meta.clip), 1):
         best = best_classes(score_K.astype(np.float64), meta.class_names, top_k)
         say("  ".join(f"{one['label']} {one['score']:.2f}" for one in best))
 

@@ -10,7 +10,7 @@ if __name__ == "__main__":  # worker processes import this file too, under anoth
     # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-    from mindrecord.packing import Options, main
+    from mindrecord.build_records import Options, main
     from preprocess.common import cli
 
     cli.run(main, Options)

@@ -22,13 +22,13 @@ import tyro
 
 from mindrecord import manifest
 from mindrecord.manifest import Manifest, Shard
-from mindrecord.pack import read_rows
 from mindrecord.plan import MIB
+from mindrecord.row_reader import read_rows
 from preprocess.catalog import TEST, TRAIN, UNUSED
 from preprocess.common import cli
+from preprocess.common.contact_sheet import SheetRow, check_picture, draw_sheet, spread, tile
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from preprocess.contact_sheet import SheetRow, check_picture, draw_sheet, spread, tile
 
 SIDES = {UNUSED: "unused", TRAIN: "train", TEST: "test"}
 

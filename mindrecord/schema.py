@@ -21,5 +21,5 @@ FIELDS: dict[str, dict[str, Any]] = {
     "jpegs": {"type": "bytes"},
 }
 
-# The fields that are in a shard's index too: what `mindrecord.slices` needs to know of a row without reading it.
+# The fields that are in a shard's index too: what `mindrecord.shard_reader` needs to know of a row without reading it.
 INDEXED = ["class_name", "video_id", "label", "first_frame", "video_frames"]

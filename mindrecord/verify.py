@@ -17,16 +17,16 @@ from typing import Annotated
 
 import tyro
 
-from mindrecord import integrity, manifest
-from mindrecord.contents import PACK_AGAIN, FoundShard, check_counts, check_pack, check_shard
+from mindrecord import checksums, manifest
 from mindrecord.manifest import Manifest, Shard
-from mindrecord.pack import read_rows
 from mindrecord.plan import MIB
-from preprocess import executors
+from mindrecord.row_checks import PACK_AGAIN, FoundShard, check_counts, check_pack, check_shard
+from mindrecord.row_reader import read_rows
 from preprocess.common import cli, files
 from preprocess.common.cpus import worker_count
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
+from preprocess.workers import executors
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def main(options: Options) -> int:
     packed = manifest.read(options.records)
     size_bytes = sum(file.size_bytes for shard in packed.shards for file in shard.stored_files)
     say(f"{options.records}: {packed.dataset}, {len(packed.shards)} shards of {size_bytes / MIB:.0f} MiB together")
-    damage = integrity.check_files(options.records, packed, workers, known={}).damage
+    damage = checksums.check_files(options.records, packed, workers, known={}).damage
     strangers = name_strangers(options.records, packed, damage)
     sound = [shard for shard in packed.shards if not any(file.name in damage for file in shard.stored_files)]
     checks = [

@@ -13,7 +13,7 @@ if __name__ == "__main__":  # a script's own folder comes first on the path; the
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from preprocess import catalog, ledger
-from preprocess.annotations import exchange_json
+from preprocess.annotations import kenshohara_json
 from preprocess.catalog import UNUSED
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
@@ -43,7 +43,7 @@ def main(options: Options) -> int:
     index = listed.splits.index(options.split)
     ok = [video for video in listed.videos if entries[video.name].status == ledger.OK]
     counts = {video.name: entries[video.name].decoded_frames for video in ok}
-    value = exchange_json.to_value(listed.class_names, ok, index, counts)
+    value = kenshohara_json.to_value(listed.class_names, ok, index, counts)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(options.out, value)
     used = sum(video.flags[index] != UNUSED for video in listed.videos)
@@ -59,7 +59,7 @@ def refuse_other_file(path: Path) -> None:
     """Raise InputError when `path` exists and is not such a JSON, so that a mistyped --out replaces nothing else."""
     if path.exists():
         try:
-            exchange_json.parts(path)
+            kenshohara_json.parts(path)
         except InputError:
             raise InputError(f"{path} exists and is not an annotation JSON: choose another --out") from None
 

@@ -11,11 +11,11 @@ if __name__ == "__main__":  # worker processes import this file too, under anoth
     # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-    from preprocess.worker_source import preload
+    from preprocess.workers.forkserver import preload
 
-    preload("preprocess.extract", "preprocess.decode_pyav", "preprocess.executors")
+    preload("preprocess.extract_video", "preprocess.decoding.pyav_backend", "preprocess.workers.executors")
 
     from preprocess.common import cli
-    from preprocess.extraction import Options, main
+    from preprocess.extract_dataset import Options, main
 
     cli.run(main, Options)

@@ -35,7 +35,7 @@ def remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def published(path: Path, layout: str) -> Iterator[Writer]:
+def frame_writer(path: Path, layout: str) -> Iterator[Writer]:
     """Yield `write(number, jpeg)`; what was written becomes `path` by one rename, or nothing does when the block raises."""
     partial = path.with_name(f".{path.name}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def read_frames(path: Path, layout: str, count: int) -> list[bytes]:
         finally:
             os.close(file)
 
-    return of_each_frame(path, layout, count, zipfile.ZipFile.read, read_file)
+    return map_frames(path, layout, count, zipfile.ZipFile.read, read_file)
 
 
 def frame_bytes(path: Path, layout: str, count: int) -> list[int]:
@@ -88,7 +88,7 @@ def frame_bytes(path: Path, layout: str, count: int) -> list[int]:
 
     Raises InputError as `read_frames`.
     """
-    return of_each_frame(
+    return map_frames(
         path,
         layout,
         count,
@@ -97,7 +97,7 @@ def frame_bytes(path: Path, layout: str, count: int) -> list[int]:
     )
 
 
-def of_each_frame(
+def map_frames(
     path: Path, layout: str, count: int, of_member: Callable[[zipfile.ZipFile, str], T], of_file: Callable[[int, str], T]
 ) -> list[T]:
     """What is asked of each frame: of its name in an open zip, or in a folder's descriptor."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import simplejpeg
 
-from preprocess.decode import Picture, Plane
+from preprocess.decoding.types import Picture, Plane
 
 
 def encode(picture: Picture, quality: int) -> bytes:
     """Encode at 4:2:0. Planes go in as they are; RGB is converted by libjpeg-turbo (JFIF 1.02, which is BT.601)."""
     if isinstance(picture, tuple):
         y, u, v = picture
-        jpeg: bytes = simplejpeg.encode_jpeg_yuv_planes(on_even_ground(y), u, v, quality=quality)
+        jpeg: bytes = simplejpeg.encode_jpeg_yuv_planes(pad_luma_to_even(y), u, v, quality=quality)
     else:
         jpeg = simplejpeg.encode_jpeg(picture, quality=quality, colorspace="RGB", colorsubsampling="420")
     return jpeg
 
 
-def on_even_ground(luma: Plane) -> Plane:
+def pad_luma_to_even(luma: Plane) -> Plane:
     """The same pixels, lying in memory of even height and width whose last row and column repeat the picture's.
 
     libjpeg-turbo reads a luma plane of 4:2:0 up to the next even number (TurboJPEG API, tj3CompressFromYUVPlanes8): of an

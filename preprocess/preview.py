@@ -18,9 +18,9 @@ import tyro
 
 from preprocess import catalog, ledger
 from preprocess.common import cli
+from preprocess.common.contact_sheet import SheetRow, check_picture, draw_sheet, spread, tile
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from preprocess.contact_sheet import SheetRow, check_picture, draw_sheet, spread, tile
 from preprocess.frame_store import read_frames, target
 
 

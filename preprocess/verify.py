@@ -18,11 +18,12 @@ from typing import Annotated
 import simplejpeg
 import tyro
 
-from preprocess import catalog, executors, ledger
+from preprocess import catalog, ledger
 from preprocess.common import cli
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
 from preprocess.frame_store import FOLDER, ZIP, read_frames, target
+from preprocess.workers import executors
 
 PROBLEMS_SHOWN = 50
 

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from preprocess.common import cli
+from preprocess.common.contact_sheet import TILE_HEIGHT, SheetRow, check_picture, draw_sheet
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from preprocess.contact_sheet import TILE_HEIGHT, SheetRow, check_picture, draw_sheet
 from train.autoaugment import POLICY, applied, sub_policies
 
 

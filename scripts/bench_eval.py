@@ -24,11 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mindrecord import manifest
+from mindrecord.shard_reader import videos_of_split
 from preprocess.catalog import TEST
 from preprocess.common import cli
 from preprocess.common.errors import InputError
-from scripts.measuring import report
-from train import checkpoint, devices, stream
+from scripts.benchmarking import report
+from train import checkpoint, devices, evaluation_windows
 from train.sampling import Views
 from train.scoring import Scorer, score_windows
 
@@ -59,11 +60,11 @@ def main(options: Options) -> int:
     devices.use(devices.target(), seed=0)
     meta, network = checkpoint.restore(options.checkpoint)
     clip, views = meta.clip, Views(crops=meta.clip.test_crops)
-    videos = stream.videos_of_split(records, packed, options.split, TEST)[: options.videos or None]
+    videos = videos_of_split(records, packed, options.split, TEST)[: options.videos or None]
     if not videos:
         raise InputError(f"{options.records} has no test video of split {options.split}")
-    parts = [stream.VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride)) for video in videos]
-    held = list(chain.from_iterable(stream.decoded_ahead(parts, clip, views)))
+    parts = [evaluation_windows.VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride)) for video in videos]
+    held = list(chain.from_iterable(evaluation_windows.decoded_ahead(parts, clip, views)))
     scorer = Scorer(network, clip)
 
     def seconds(windows: Iterable[NDArray[np.uint8]]) -> float:
@@ -75,7 +76,7 @@ def main(options: Options) -> int:
     seconds(held[: options.batch_size])
     ours, alone = [], []
     for _ in range(options.pairs):
-        ours.append(seconds(chain.from_iterable(stream.decoded_ahead(parts, clip, views))))
+        ours.append(seconds(chain.from_iterable(evaluation_windows.decoded_ahead(parts, clip, views))))
         alone.append(seconds(held))
     ratios = [a / b for a, b in zip(ours, alone, strict=True)]
     figures = {

@@ -28,9 +28,9 @@ import av
 
 from preprocess.common import cli
 from preprocess.common.errors import InputError
-from preprocess.decode_ffmpeg import find_ffmpeg
+from preprocess.decoding.ffmpeg_backend import find_ffmpeg
 from preprocess.frame_store import FRAME_NAME, LAYOUTS
-from scripts.measuring import report
+from scripts.benchmarking import report
 
 ROOT = Path(__file__).resolve().parents[1]
 FFMPEG_FRAMES = FRAME_NAME.format(0).replace("00000", "%05d")

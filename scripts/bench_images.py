@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
 from mindrecord import manifest
-from mindrecord.slices import read_frames
-from scripts.measuring import Figures, alone, timed
+from mindrecord.shard_reader import read_frames
+from scripts.benchmarking import Figures, alone, timed
 from train.autoaugment import GREY, POLICY, magnitude
 from train.config import RECIPES, ClipConfig, load_recipe
-from train.stream import EpochOrders, clip_rng, epoch_order, name_of, training_batches, training_videos
+from train.training_data import EpochSampler, clip_rng, epoch_indices, training_batches, training_videos
 from train.transforms import random_resized_crop
 
 RECIPE = RECIPES / "imagenet_glore50.yaml"
@@ -71,11 +71,11 @@ def pil(records: Path, split: str, policy: str, workers: int, epochs: int) -> Fi
 
     def load(place: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         epoch, position, index, _ = place.tolist()
-        rng = clip_rng(SEED, epoch, position, name_of(images[index]))
+        rng = clip_rng(SEED, epoch, position, images[index].name)
         (jpeg,) = read_frames(images[index], np.zeros(1, np.int64))
         return np.asarray(augmented(bytes(jpeg), clip, rng)), np.array(images[index].label, np.int32)
 
-    orders = EpochOrders(lambda epoch: epoch_order(len(images), BATCH, SEED, epoch), 0, 0)
+    orders = EpochSampler(lambda epoch: epoch_indices(len(images), BATCH, SEED, epoch), 0, 0)
     stream = ds.GeneratorDataset(orders, ["place"], shuffle=False, num_parallel_workers=1)
     stream = stream.map(load, ["place"], ["clip", "label"], num_parallel_workers=workers)
     return timed(stream.batch(BATCH, drop_remainder=True, num_parallel_workers=1), epochs)

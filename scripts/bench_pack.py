@@ -23,12 +23,13 @@ from statistics import median
 if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from mindrecord import packing, sources
+from mindrecord import build_records
 from mindrecord.manifest import Shard
-from mindrecord.pack import ShardTask, write_shard
-from preprocess import executors
+from mindrecord.shard_writer import ShardTask, write_shard
+from mindrecord.sources import frames
 from preprocess.common import cli
-from scripts.measuring import report
+from preprocess.workers import executors
+from scripts.benchmarking import report
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def main(options: Options) -> int:
 
 def compare(options: Options, scratch: Path) -> dict[str, float]:
     """Pack once and run tar once, each into `scratch`, which is empty again afterwards."""
-    pack = packing.Options(frames=options.frames, shard_mb=options.shard_mb, segment_frames=options.segment_frames)
+    pack = build_records.Options(frames=options.frames, shard_mb=options.shard_mb, segment_frames=options.segment_frames)
     tasks, frame_mb = shard_tasks(pack, scratch)
     os.sync()
     done = list(executors.run(timed_shard, tasks, options.workers))
@@ -99,9 +100,9 @@ def compare(options: Options, scratch: Path) -> dict[str, float]:
     return row
 
 
-def shard_tasks(pack: packing.Options, folder: Path) -> tuple[list[ShardTask], float]:
+def shard_tasks(pack: build_records.Options, folder: Path) -> tuple[list[ShardTask], float]:
     """What the command would write, into `folder`, and the MB of frames in it."""
-    tasks = packing.shard_tasks(pack, sources.frames_folder(pack.frames, pack.segment_frames), folder)
+    tasks = build_records.shard_tasks(pack, frames.frames_folder(pack.frames, pack.segment_frames), folder)
     size = sum(row.jpeg_bytes for task in tasks for video in task.videos for row in video.rows)
     return tasks, size / 1e6
 

@@ -29,7 +29,7 @@ import numpy as np
 
 from preprocess.common import cli
 from preprocess.common.errors import InputError
-from scripts.measuring import alone, report
+from scripts.benchmarking import alone, report
 from train.config import DEFAULT_RECIPE, load_recipe
 
 CLASSES = 101

@@ -39,15 +39,15 @@ from PIL import Image
 
 from mindrecord import manifest
 from mindrecord.manifest import Manifest
-from mindrecord.slices import Video, read_frames
+from mindrecord.shard_reader import Video, read_frames, videos_of_split
 from preprocess import catalog
 from preprocess.catalog import TRAIN
 from preprocess.common import cli
 from preprocess.common.errors import InputError
 from preprocess.frame_store import FRAME_NAME
 from scripts import bench_images
-from scripts.measuring import Figures, alone, cpu_seconds, report, timed
-from train import stream
+from scripts.benchmarking import Figures, alone, cpu_seconds, report, timed
+from train import training_data
 from train.config import DEFAULT_RECIPE, load_recipe
 from train.sampling import dense_clip
 
@@ -143,7 +143,7 @@ def ours(options: Options, processes: bool) -> Figures:
 
 def our_batches(options: Options, workers: int, processes: bool) -> ds.Dataset:
     packed, clip = manifest.load(options.records), load_recipe(DEFAULT_RECIPE).clip
-    return stream.training_batches(
+    return training_data.training_batches(
         options.records, packed, options.split, clip, BATCH, seed=1, workers=workers, processes=processes
     )
 
@@ -228,7 +228,7 @@ def decode(options: Options) -> Figures:
 
 def our_videos(options: Options) -> list[Video]:
     """The training videos packed."""
-    return stream.videos_of_split(options.records, manifest.load(options.records), options.split, TRAIN)
+    return videos_of_split(options.records, manifest.load(options.records), options.split, TRAIN)
 
 
 def gil_share(options: Options) -> float:

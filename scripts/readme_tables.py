@@ -3,7 +3,7 @@
     python scripts/readme_tables.py            # writes
     python scripts/readme_tables.py --check    # ends with 2 when a README says something else
 
-The files are scripts/results/*.csv, as scripts/seeds.py writes them, a row a run; and scripts/results/*.json, as the
+The files are scripts/results/*.csv, as scripts/run_seeds.py writes them, a row a run; and scripts/results/*.json, as the
 benchmarks scripts/bench_*.py write them with --json; scripts/results/published.csv has what others have published. The
 tables stand in README.md and README_CN.md between the lines `<!-- results -->` and `<!-- end of results -->`.
 """

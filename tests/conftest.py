@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from mindrecord.slices import Video
+    from mindrecord.shard_reader import Video
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 sys.path.insert(0, str(ROOT))
 
-from mindrecord import integrity
+from mindrecord import checksums
 
 
 def make_video(
@@ -71,8 +71,8 @@ def make_ucf(root: Path, classes: tuple[str, ...] = ("Alpha", "Beta"), groups: i
 def listed_for_testing(records: Path, split: str) -> list[Video]:
     """The test videos of a records folder."""
     from mindrecord import manifest  # here, for most tests do without MindSpore
+    from mindrecord.shard_reader import videos_of_split
     from preprocess.catalog import TEST
-    from train.stream import videos_of_split
 
     return videos_of_split(records, manifest.load(records), split, TEST)
 
@@ -139,7 +139,7 @@ def records(frames: Path) -> Path:
 @pytest.fixture
 def pack(records: Path, tmp_path: Path) -> Path:
     """A copy of its own, which no command has looked at yet."""
-    return Path(shutil.copytree(records, tmp_path / "pack", ignore=shutil.ignore_patterns(integrity.FILE_NAME)))
+    return Path(shutil.copytree(records, tmp_path / "pack", ignore=shutil.ignore_patterns(checksums.FILE_NAME)))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ BLOCK = re.compile(r"^    ((?:[A-Z_]+=\S+ )*(?:python|sh|msrun) .+)$", re.MULTIL
 INLINE = re.compile(r"`((?:[A-Z_]+=\S+ )*(?:\.venv/bin/python|python|sh|msrun)\s[^`]+)`")
 SCRIPT = re.compile(r"\S+\.(?:py|sh)(?=\s|$)")
 NEEDS = ("# needs Ascend", "# needs the data set")
-OPTIONS_OF = {"preprocess.extract_frames": "preprocess.extraction", "mindrecord.build": "mindrecord.packing"}
+OPTIONS_OF = {"preprocess.extract_frames": "preprocess.extract_dataset", "mindrecord.build": "mindrecord.build_records"}
 PASS_ON = {"scripts/train_1p.sh": "train/train.py", "scripts/train_8p.sh": "train/train.py"}
 RUNS_THE_TESTS = "scripts/test.sh"
 

@@ -26,7 +26,7 @@ STATE = "state:"  # before the name of what a training step carries beside the n
 
 
 @dataclass(frozen=True)
-class Meta:
+class CheckpointMetadata:
     """What a checkpoint says of itself beside its weights."""
 
     model: ModelConfig
@@ -43,7 +43,7 @@ class Meta:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainState:
     """How far a run has come: with the parameters of its training step, all that it takes to go on exactly."""
 
     recipe: Recipe
@@ -64,9 +64,9 @@ class Progress:
 
 def save(
     network: nn.Cell,
-    meta: Meta,
+    meta: CheckpointMetadata,
     path: Path,
-    progress: Progress | None = None,
+    progress: TrainState | None = None,
     averages: Mapping[str, ms.Tensor] | None = None,
     step: nn.Cell | None = None,
 ) -> None:
@@ -114,7 +114,7 @@ def quiet() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def load(path: Path) -> tuple[Meta, dict[str, Any]]:
+def load(path: Path) -> tuple[CheckpointMetadata, dict[str, Any]]:
     """Read a checkpoint: what it says of itself, and the network's parameters by name.
 
     Raises:
@@ -124,7 +124,7 @@ def load(path: Path) -> tuple[Meta, dict[str, Any]]:
     return meta, {name: parameter for name, parameter in parameters.items() if not name.startswith(STATE)}
 
 
-def load_run(path: Path) -> tuple[Meta, Progress, dict[str, Any]]:
+def load_for_resume(path: Path) -> tuple[CheckpointMetadata, TrainState, dict[str, Any]]:
     """Read a checkpoint to go on from: what it says of itself, how far the run was, and all parameters for `restore_step`.
 
     Raises InputError as `load` does, and when it holds the network alone.
@@ -135,7 +135,7 @@ def load_run(path: Path) -> tuple[Meta, Progress, dict[str, Any]]:
     return meta, progress, parameters
 
 
-def read(path: Path) -> tuple[Meta, Progress | None, dict[str, Any]]:
+def read(path: Path) -> tuple[CheckpointMetadata, TrainState | None, dict[str, Any]]:
     """All that is in a checkpoint. Raises InputError as `load` does."""
     if not path.is_file():
         raise InputError(f"checkpoint {path} does not exist")
@@ -146,9 +146,9 @@ def read(path: Path) -> tuple[Meta, Progress | None, dict[str, Any]]:
     value = json.loads(text)
     if value.pop("schema") != SCHEMA:
         raise InputError(f"{path} is of another schema than this version's {SCHEMA}: train again")
-    meta: Meta = from_mapping(Meta, value, str(path))
+    meta: CheckpointMetadata = from_mapping(CheckpointMetadata, value, str(path))
     run = parameters.pop(PROGRESS, None)
-    progress: Progress | None = from_mapping(Progress, json.loads(run), str(path)) if run else None
+    progress: TrainState | None = from_mapping(TrainState, json.loads(run), str(path)) if run else None
     return meta, progress, parameters
 
 
@@ -162,7 +162,7 @@ def read_parameters(path: Path, crc_check: bool) -> dict[str, Any]:
     return parameters
 
 
-def restore(path: Path) -> tuple[Meta, nn.Cell]:
+def restore(path: Path) -> tuple[CheckpointMetadata, nn.Cell]:
     """Rebuild the network that a checkpoint holds, every parameter loaded.
 
     Raises InputError as `load` does, and when names or shapes differ.
@@ -174,7 +174,7 @@ def restore(path: Path) -> tuple[Meta, nn.Cell]:
 
 
 def restore_step(step: nn.Cell, parameters: dict[str, Any], path: Path) -> None:
-    """Give a training step all the parameters that `load_run` found. Raises InputError when names or shapes differ."""
+    """Load what `load_for_resume` found into a training step. Raises InputError when names or shapes differ."""
     names = [parameter.name for parameter in step.get_parameters()]
     found = {name: parameters.get(STATE + name, parameters.get(name)) for name in names}
     found = {name: parameter for name, parameter in found.items() if parameter is not None}

@@ -19,7 +19,7 @@ from preprocess.common.errors import InputError
 from preprocess.common.progress import say
 from train import checkpoint, weights
 from train.models import build_model
-from train.models.guess import GUESSED, guess_model
+from train.models.infer_architecture import GUESSED, guess_model
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ INSTALL = "pip install --require-hashes -r requirements.lock"
 try:
     import psutil
 
-    from mindrecord import integrity, manifest
+    from mindrecord import checksums, manifest
     from mindrecord.manifest import Manifest
     from preprocess.common import cli
     from preprocess.common.cpus import available_cpus
@@ -217,7 +217,7 @@ def cores(available: int, cluster: Cluster, on_ascend: bool) -> Finding:
     if available < cluster.devices:
         return Finding(ERROR, "cores", text, "set DEVICES to at most that, or give the job or container more")
     if on_ascend and available < CORES_PER_NPU * cluster.devices:
-        remedy = f"the NPUs may wait for data, {CORES_PER_NPU} cores each are our target; train/profile.py measures it"
+        remedy = f"the NPUs may wait for data, {CORES_PER_NPU} cores each are our target; train/profile_step.py measures it"
         return Finding(WARNING, "cores", text, remedy)
     return Finding(OK, "cores", text)
 
@@ -275,7 +275,7 @@ def processes() -> Finding:
 def whole(records: Path) -> Finding:
     """Whether a records folder has all its files as they were written. They are hashed once a pack."""
     try:
-        integrity.check(records, manifest.load(records))
+        checksums.check(records, manifest.load(records))
     except InputError as error:
         return Finding(ERROR, "records", *str(error).rsplit(": ", 1))
     return Finding(OK, "records", f"{records} is whole")

@@ -7,7 +7,7 @@ from mindspore import Tensor, nn, ops
 from preprocess.common.errors import InputError, nearest
 
 
-class FromHere(nn.Cell):
+class StopGradient(nn.Cell):
     """The first stage that trains. No gradient leaves it for what comes before."""
 
     def __init__(self, stage: nn.Cell) -> None:
@@ -43,4 +43,4 @@ def freeze(network: nn.Cell, until: str, frozen_bn: str = "eval") -> None:
             for _, inner in cell.cells_and_names():
                 if isinstance(inner, nn.BatchNorm1d | nn.BatchNorm2d):  # BatchNorm3d holds one of 2-D
                     inner.use_batch_statistics = False  # unlike `training`, Model leaves it alone
-    network.insert_child_to_cell(until, FromHere(stages[until]))
+    network.insert_child_to_cell(until, StopGradient(stages[until]))

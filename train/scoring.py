@@ -15,26 +15,26 @@ from numpy.typing import NDArray
 
 from train import devices
 from train.config import ClipConfig, PrecisionConfig
-from train.models.from_bytes import FromBytes
+from train.models.normalize_input import NormalizeInput
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class VideoScore:
-    """One video's scores: `score_K` is the mean over its windows of the softmax, `clip_hits` how many were right alone."""
+    """One video's scores: `score_K` is the mean softmax over its windows, `clip_correct` how many were right alone."""
 
     class_name: str
     video_id: str
     label: int
     score_K: NDArray[np.float64]
     clips: int
-    clip_hits: int
+    clip_correct: int
 
 
 def for_inference(network: nn.Cell, clip: ClipConfig) -> nn.Cell:
     """uint8 clip_NTHWC -> what `network` gives, in inference mode and in the device's own precision. Changes `network`."""
-    return FromBytes(devices.cast_network(network, PrecisionConfig("auto")), clip.mean, clip.std).set_train(False)
+    return NormalizeInput(devices.cast_network(network, PrecisionConfig("auto")), clip.mean, clip.std).set_train(False)
 
 
 class Scorer(nn.Cell):

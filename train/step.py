@@ -13,7 +13,7 @@ from preprocess.common.errors import InputError
 from train import devices
 from train.config import OptimizerConfig, Recipe
 from train.freeze import freeze
-from train.models.from_bytes import FromBytes
+from train.models.normalize_input import NormalizeInput
 from train.models.sync_batch_norm import synchronise
 from train.schedule import learning_rates
 
@@ -85,13 +85,13 @@ def adamw(groups: list[dict[str, Any]], config: OptimizerConfig, rates: NDArray[
     correction = np.sqrt(1 - config.beta2**t) / (1 - config.momentum**t)
     for group in groups:
         if group["weight_decay"]:
-            group["weight_decay"] = AtStep(group["weight_decay"] / correction)
+            group["weight_decay"] = PerStepValue(group["weight_decay"] / correction)
     return nn.AdamWeightDecay(
         groups, Tensor((rates * correction).astype(np.float32)), config.momentum, config.beta2, eps=1e-8
     )
 
 
-class AtStep(nn.Cell):
+class PerStepValue(nn.Cell):
     """A value that an optimiser takes anew at each of its steps."""
 
     def __init__(self, values: NDArray[Any]) -> None:
@@ -119,7 +119,7 @@ class WeightedLoss(nn.Cell):
 
     def __init__(self, logits: nn.Cell, recipe: Recipe) -> None:
         super().__init__(auto_prefix=False)
-        self.logits = FromBytes(logits, recipe.clip.mean, recipe.clip.std)
+        self.logits = NormalizeInput(logits, recipe.clip.mean, recipe.clip.std)
         self.loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing, reduction="none")
         self.mixup = recipe.mixup > 0
         self.totals = ms.Parameter(ops.zeros(3, ms.float32), name=TOTALS, requires_grad=False)

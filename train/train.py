@@ -18,29 +18,31 @@ from typing import Literal
 
 if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
-    from train.stopping import STOP
+    from train.signals import STOP
 
     STOP.take_signals()
 
 import mindspore.dataset as ds
 from mindspore import nn
 
-from mindrecord import integrity, manifest
+from mindrecord import checksums, manifest
 from mindrecord.manifest import Manifest
+from mindrecord.shard_reader import videos_of_split
 from preprocess.catalog import TRAIN
 from preprocess.common import cli, files
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from train import checkpoint, config, devices, recipe_options, run_folder, stream, trainer
-from train.checkpoint import Meta, Progress
-from train.curves import draw_curves
+from train import checkpoint, config, devices, recipe_options, run_folder, trainer, training_data
+from train.checkpoint import CheckpointMetadata, TrainState
+from train.plot_curves import draw_curves
 from train.recipe_options import RecipeOptions
 from train.run_folder import LAST
+from train.signals import STOP, Stopped
 from train.step import new_step
-from train.stopping import STOP, Stopped
 from train.trainer import Run
 from train.validation import Validator, held_out_videos, validation_videos
+from train.watchdog import Watchdog
 from train.weights import load_pretrained
 
 
@@ -74,33 +76,33 @@ def main(options: Options) -> int:
     if options.tensorboard:
         run_folder.check_tensorboard()
     if options.verify == "full":
-        integrity.check(options.records.resolve(), packed)
-    shown = options.resume or options.out or run_folder.new_folder(options.recipe)
+        checksums.check(options.records.resolve(), packed)
+    out = options.resume or options.out or run_folder.new_folder(options.recipe)
     if not options.resume:
-        run_folder.check_new(shown)
+        run_folder.check_new(out)
     device = devices.target()
     devices.use(device, recipe.seed)
     rank, ranks = devices.join()
-    with claimed(shown.resolve(), rank) as (folder, working_folder):
-        run = plan(options, packed, folder, rank, ranks)
+    with run_lock(out.resolve(), rank) as (folder, working_folder):
+        run = make_run(options, packed, folder, rank, ranks)
         network = trainer.new_network(recipe, len(packed.class_names))
         if options.pretrained:
             for line in load_pretrained(network, options.pretrained).lines():
                 say(line)
         step = new_step(network, recipe, run.steps_per_epoch, ranks)
-        progress = Progress(recipe, files.sha256(options.records.resolve() / manifest.FILE_NAME), ranks)
+        progress = TrainState(recipe, files.sha256(options.records.resolve() / manifest.FILE_NAME), ranks)
         if options.resume:
-            progress = restored(step, progress, folder / LAST)
-        say(f"{options.recipe.stem} on split {options.split} of {options.records} -> {shown}, on {device}")
-        describe(run, packed, network, progress)
+            progress = resume_state(step, progress, folder / LAST)
+        say(f"{options.recipe.stem} on split {options.split} of {options.records} -> {out}, on {device}")
+        print_summary(run, packed, network, progress)
         if rank == 0:
             open_folder(options, packed, folder, device, ranks, run.steps_done(progress))
         devices.work_in(working_folder)
-        return follow(run, network, step, progress, shown)
+        return run_training(run, network, step, progress, out)
 
 
 @contextlib.contextmanager
-def claimed(folder: Path, rank: int) -> Iterator[tuple[Path, Path]]:
+def run_lock(folder: Path, rank: int) -> Iterator[tuple[Path, Path]]:
     """Hold the run folder for this process; yields it and the folder to work in. Only rank 0 writes into the first, and
     works there. Raises InputError when another process holds it."""
     with contextlib.ExitStack() as stack:
@@ -112,16 +114,16 @@ def claimed(folder: Path, rank: int) -> Iterator[tuple[Path, Path]]:
         yield folder, working_folder
 
 
-def plan(options: Options, packed: Manifest, folder: Path, rank: int, ranks: int) -> Run:
+def make_run(options: Options, packed: Manifest, folder: Path, rank: int, ranks: int) -> Run:
     """Which videos are trained on and which choose the best checkpoint. Raises InputError where they are too few."""
     recipe, records, split = options.settings, options.records.resolve(), options.split
     names = held_out_videos(records, packed, split, recipe)
     workers = max(available_cpus() // devices.local_ranks(), 1)
     processes = options.loader == "processes"
-    watchdog = stream.Watchdog(recipe.batch_size, counts=not processes)
+    watchdog = Watchdog(recipe.batch_size, counts=not processes)
 
     def batches(epoch: int, step: int) -> ds.Dataset:
-        return stream.training_batches(
+        return training_data.training_batches(
             records,
             packed,
             split,
@@ -139,17 +141,17 @@ def plan(options: Options, packed: Manifest, folder: Path, rank: int, ranks: int
         )
 
     steps_per_epoch = batches(0, 0).get_dataset_size()
-    videos = stream.videos_of_split(records, packed, split, TRAIN, names)
-    judged = validation_videos(records, packed, split, recipe, names)
+    videos = videos_of_split(records, packed, split, TRAIN, names)
+    validation = validation_videos(records, packed, split, recipe, names)
     return Run(
         recipe,
         folder,
-        Meta(recipe.model, recipe.clip, packed.dataset, split, packed.class_names, 0),
-        [stream.name_of(video) for video in videos],
+        CheckpointMetadata(recipe.model, recipe.clip, packed.dataset, split, packed.class_names, 0),
+        [video.name for video in videos],
         steps_per_epoch,
         batches,
         watchdog,
-        Validator(recipe, len(packed.class_names), judged, workers) if judged and rank == 0 else None,
+        Validator(recipe, len(packed.class_names), validation, workers) if validation and rank == 0 else None,
         options.tensorboard,
         rank,
         ranks,
@@ -157,10 +159,10 @@ def plan(options: Options, packed: Manifest, folder: Path, rank: int, ranks: int
     )
 
 
-def restored(step: nn.Cell, begun: Progress, last: Path) -> Progress:
+def resume_state(step: nn.Cell, begun: TrainState, last: Path) -> TrainState:
     """How far the run is whose last.ckpt this is, its parameters loaded into `step`. Raises InputError when it is another
     run than `begun`, in recipe, records or number of ranks."""
-    _, progress, parameters = checkpoint.load_run(last)
+    _, progress, parameters = checkpoint.load_for_resume(last)
     if difference := config.difference(begun.recipe, progress.recipe):
         raise InputError(
             f"{last.parent / run_folder.CONFIG} was changed: {difference}: put it back, or begin a new run with it"
@@ -173,7 +175,7 @@ def restored(step: nn.Cell, begun: Progress, last: Path) -> Progress:
     return progress
 
 
-def describe(run: Run, packed: Manifest, network: nn.Cell, progress: Progress) -> None:
+def print_summary(run: Run, packed: Manifest, network: nn.Cell, progress: TrainState) -> None:
     """Say what is trained on what."""
     recipe = run.recipe
     absent = len(packed.absent_of(run.meta.split, TRAIN))
@@ -213,7 +215,7 @@ def open_folder(options: Options, packed: Manifest, folder: Path, device: str, r
     run_folder.write_new(folder, asdict(options.settings), provenance)
 
 
-def follow(run: Run, network: nn.Cell, step: nn.Cell, progress: Progress, shown: Path) -> int:
+def run_training(run: Run, network: nn.Cell, step: nn.Cell, progress: TrainState, out: Path) -> int:
     """Train, and say how it ended."""
     began = time.monotonic()
     run.stop.listening = True
@@ -221,7 +223,7 @@ def follow(run: Run, network: nn.Cell, step: nn.Cell, progress: Progress, shown:
         trainer.train(run, network, step, progress)
     except Stopped as stopped:
         command = "python train/train.py" if run.ranks == 1 else "sh scripts/train_8p.sh"
-        say(f"stopped by {stopped} and saved; to go on: {command} --resume {shown}")
+        say(f"stopped by {stopped} and saved; to go on: {command} --resume {out}")
         return 128 + stopped.number
     if run.rank == 0:
         draw_curves(run.folder)

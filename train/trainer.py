@@ -19,15 +19,16 @@ from mindspore import nn
 from preprocess.common.errors import InputError
 from preprocess.common.progress import Meter, say
 from train import checkpoint, devices
-from train.checkpoint import Meta, Progress
+from train.checkpoint import CheckpointMetadata, TrainState
 from train.config import Recipe
 from train.models import build_model
 from train.run_folder import BEST, KEPT, LAST, MetricsLog, remove_older
 from train.schedule import learning_rates
+from train.signals import Stopped, StopSignal
 from train.step import averaged, totals
-from train.stopping import Stopped, StopSignal
-from train.stream import Watchdog, epoch_order
+from train.training_data import epoch_indices
 from train.validation import LABELS, Validator, weights_of
+from train.watchdog import Watchdog
 
 
 def new_network(recipe: Recipe, num_classes: int) -> nn.Cell:
@@ -41,7 +42,7 @@ class Run:
 
     recipe: Recipe
     folder: Path
-    meta: Meta
+    meta: CheckpointMetadata
     """Of its checkpoints; the epoch is filled in."""
     video_names: list[str]
     """Of the training videos, Class/video_id, in the order that the stream knows them by."""
@@ -55,14 +56,14 @@ class Run:
     ranks: int
     stop: StopSignal
 
-    def steps_done(self, progress: Progress) -> int:
+    def steps_done(self, progress: TrainState) -> int:
         """Steps of all epochs."""
         return progress.epoch * self.steps_per_epoch + progress.step
 
     def batch_names(self, epoch: int, step: int) -> list[str]:
         """The videos of a batch of this rank."""
         size = self.recipe.batch_size
-        order = epoch_order(len(self.video_names), size, self.recipe.seed, epoch, self.rank, self.ranks)
+        order = epoch_indices(len(self.video_names), size, self.recipe.seed, epoch, self.rank, self.ranks)
         return [self.video_names[video] for video in order[step * size : (step + 1) * size, 1]]
 
 
@@ -73,7 +74,7 @@ class Loop(ms.Callback):
     waits for its batch. With data sinking (Ascend) a step is a whole sink, an epoch, and the wait hides inside it.
     """
 
-    def __init__(self, run: Run, network: nn.Cell, step: nn.Cell, progress: Progress) -> None:
+    def __init__(self, run: Run, network: nn.Cell, step: nn.Cell, progress: TrainState) -> None:
         super().__init__()
         self.run = run
         self.network = network
@@ -161,7 +162,7 @@ class Loop(ms.Callback):
             if not np.isfinite(parameter.asnumpy()).all():
                 raise self.not_finite(f"{parameter.name} is not finite")
 
-    def write(self, name: str, meta: Meta, step: nn.Cell | None = None) -> None:
+    def write(self, name: str, meta: CheckpointMetadata, step: nn.Cell | None = None) -> None:
         """Write a checkpoint; with `step`, one to go on from. Raises InputError when there is no room."""
         path = self.run.folder / name
         try:
@@ -232,7 +233,7 @@ class Loop(ms.Callback):
             raise Stopped(self.run.stop.number)
 
 
-def train(run: Run, network: nn.Cell, step: nn.Cell, progress: Progress) -> None:
+def train(run: Run, network: nn.Cell, step: nn.Cell, progress: TrainState) -> None:
     """Train from where `progress` is to the recipe's last epoch, writing checkpoints and metrics into the run's folder.
 
     Raises:

@@ -9,10 +9,10 @@ import mindspore as ms
 from mindspore import nn
 
 from mindrecord.manifest import Manifest
-from mindrecord.slices import Video
+from mindrecord.shard_reader import Video, videos_of_split
 from preprocess.catalog import TEST, TRAIN
 from preprocess.common.errors import InputError
-from train import stream
+from train import evaluation_windows
 from train.checkpoint import load_strictly
 from train.config import Recipe
 from train.holdout import Candidate, group_of, held_out
@@ -40,7 +40,7 @@ class Validator:
         """The share of the videos that `weights`, by the network's names, get right; `check` is called after each."""
         load_strictly(self.network, dict(weights), "the network that validates is not the one that trains")
         hits = 0
-        windows_of = stream.whole_videos(self.videos, self.recipe.clip, workers=self.workers)
+        windows_of = evaluation_windows.whole_videos(self.videos, self.recipe.clip, workers=self.workers)
         for score in score_videos(self.scorer, windows_of, self.recipe.batch_size):
             hits += int(score.score_K.argmax() == score.label)
             check()
@@ -56,11 +56,11 @@ def held_out_videos(records: Path, packed: Manifest, split: str, recipe: Recipe)
         return frozenset()
     candidates = [
         Candidate(
-            stream.name_of(video),
+            video.name,
             video.label,
             group_of(packed.dataset, video.class_name, video.video_id),
         )
-        for video in stream.videos_of_split(records, packed, split, TRAIN)
+        for video in videos_of_split(records, packed, split, TRAIN)
     ]
     names = held_out(candidates, recipe.val_fraction, recipe.seed)
     if not names:
@@ -74,9 +74,9 @@ def held_out_videos(records: Path, packed: Manifest, split: str, recipe: Recipe)
 def validation_videos(records: Path, packed: Manifest, split: str, recipe: Recipe, names: frozenset[str]) -> list[Video]:
     """The videos that the best checkpoint is chosen on: those held out, or the test list; none where it is not chosen."""
     if recipe.choose_best_on == "test":
-        return stream.videos_of_split(records, packed, split, TEST)
-    videos = stream.videos_of_split(records, packed, split, TRAIN) if names else []
-    return [video for video in videos if stream.name_of(video) in names]
+        return videos_of_split(records, packed, split, TEST)
+    videos = videos_of_split(records, packed, split, TRAIN) if names else []
+    return [video for video in videos if video.name in names]
 
 
 def weights_of(network: nn.Cell, averages: Mapping[str, ms.Tensor] | None) -> dict[str, ms.Parameter]:

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from eval.metrics import Figures, wilson_interval
+from eval.metrics import Metrics, wilson_interval
 from eval.report.page import render
 from eval.report.strips import Strips
 from preprocess.common import files
-from train.checkpoint import Meta
+from train.checkpoint import CheckpointMetadata
 from train.config import ClipConfig
 from train.sampling import Views
 from train.scoring import VideoScore
@@ -28,15 +28,15 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures, scores and where they come from; `missing` listed test videos were not there to be scored."""
+    """Metrics, scores and where they come from; `missing` listed test videos were not there to be scored."""
 
-    figures: Figures
+    metrics: Metrics
     scores: tuple[VideoScore, ...]
     class_names: tuple[str, ...]
     dataset: str
     split: str
     missing: int
-    meta: Meta
+    meta: CheckpointMetadata
     clip: ClipConfig
     views: Views
     checkpoint: Path
@@ -49,7 +49,7 @@ class Evaluation:
 
     def headline(self) -> list[str]:
         """The figures in words, each with its denominator."""
-        f = self.figures
+        f = self.metrics
         low, high = wilson_interval(f.top1, f.videos)
         absent = f"; {self.missing} listed videos are missing and not counted" if self.missing else ""
         chosen = "; THE CHECKPOINT WAS CHOSEN ON THE TEST LIST" if self.meta.chosen_on == "test" else ""
@@ -63,7 +63,7 @@ class Evaluation:
 
     def as_json(self) -> dict[str, Any]:
         """What results.json holds."""
-        f = self.figures
+        f = self.metrics
         return {
             "schema": SCHEMA,
             "top1": f.top1,
@@ -125,7 +125,7 @@ def best_classes(score_K: NDArray[np.float64], class_names: Sequence[str], most:
 
 def per_class_table(evaluation: Evaluation) -> pd.DataFrame:
     """One row a class: its label, test videos, hits, accuracy (empty where it has no video), most frequent mistake."""
-    confusion_KK = evaluation.figures.confusion_KK
+    confusion_KK = evaluation.metrics.confusion_KK
     rows = []
     for label, name in enumerate(evaluation.class_names):
         mistakes = confusion_KK[label].copy()
@@ -136,7 +136,7 @@ def per_class_table(evaluation: Evaluation) -> pd.DataFrame:
                 "class": name,
                 "videos": int(confusion_KK[label].sum()),
                 "hits": int(confusion_KK[label, label]),
-                "accuracy": evaluation.figures.per_class_K[label],
+                "accuracy": evaluation.metrics.per_class_K[label],
                 "mostly_taken_for": evaluation.class_names[mistakes.argmax()] if mistakes.any() else "",
             }
         )

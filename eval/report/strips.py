@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import simplejpeg
 
-from mindrecord.slices import Video, read_frames
-from preprocess.contact_sheet import spread, tile
+from mindrecord.shard_reader import Video, read_frames
+from preprocess.common.contact_sheet import spread, tile
 from train.scoring import VideoScore
 
 SHOWN, FRAMES, QUALITY = 8, 4, 80

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from preprocess.annotations import (
     activitynet,
-    exchange_json,
     folder,
     hmdb51,
+    kenshohara_json,
     kinetics,
     kinetics700_moments,
     moments,
-    official,
+    official_counts,
     ucf101,
 )
-from preprocess.annotations.on_disk import PARTS, videos_folder
+from preprocess.annotations.find_videos import PARTS, videos_folder
 from preprocess.annotations.options import ReaderOptions
 from preprocess.catalog import Catalog
 from preprocess.common.errors import InputError, nearest
@@ -31,7 +31,7 @@ READERS: dict[str, Callable[[Path, ReaderOptions], Catalog]] = {
     "kinetics700": lambda root, _: kinetics.read(root, "kinetics700"),
     "moments": lambda root, _: moments.read(root),
     "kinetics700_moments": lambda root, _: kinetics700_moments.read(root),
-    "json": lambda root, _: exchange_json.read(root),
+    "json": lambda root, _: kenshohara_json.read(root),
     "folder": folder.read,
 }
 
@@ -52,7 +52,7 @@ def read_catalog(dataset: str, root: Path, options: ReaderOptions | None = None)
         if not (part / "video").is_dir():
             raise InputError(f"{part} has no folder video/: the clips belong into {part / 'video'}/<Class>/")
     catalog = READERS[dataset](root, options)
-    if warning := official.warning(catalog):
+    if warning := official_counts.warning(catalog):
         say(warning)
     return catalog
 

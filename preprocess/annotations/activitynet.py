@@ -5,8 +5,8 @@ The official file is `{"database": {youtube id: {"subset": "training|validation|
 they are read from video_info_new.csv beside it, columns video and subset.
 
 Videos are untrimmed: every segment is a sample of its own, `<youtube id>_<number>`, numbered from 1 in the file's order, so
-that many samples share one file, `v_<id>.mp4`, or `<id>` with any video suffix (preprocess/annotations/on_disk.py). Labels
-are numbered as the file first names them. Training videos train, validation videos test.
+that many samples share one file, `v_<id>.mp4`, or `<id>` with any video suffix (see find_videos.py). Labels are numbered
+as the file first names them. Training videos train, validation videos test.
 
 The videos of the testing subset have no labels; they are left out and counted, as are others without a segment. Segments are
 handed on as they are listed, also those that are empty, run past the end of their video or backwards: extraction says in the
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from preprocess.annotations.lists import read_csv
+from preprocess.annotations.tables import read_csv
 from preprocess.catalog import TEST, TRAIN, Catalog, Video
 from preprocess.common import files
 from preprocess.common.errors import InputError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocess.annotations.on_disk import list_videos, stem
+from preprocess.annotations.find_videos import list_videos, stem
 from preprocess.annotations.options import GROUP, ReaderOptions
 from preprocess.catalog import TEST, TRAIN, Catalog, Video
 from preprocess.common.errors import InputError

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from preprocess.annotations.lists import read_table
+from preprocess.annotations.tables import read_table
 from preprocess.catalog import UNUSED, Catalog, Video
 from preprocess.common.errors import InputError
 

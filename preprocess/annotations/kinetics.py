@@ -7,14 +7,14 @@ held back, is not read: its videos count as unlisted.
 A clip is looked for as `<label>/<youtube_id>_<start>_<end>.mp4`, times in whole seconds of six digits, as ActivityNet's
 crawler writes it, then as `<youtube_id>.mp4`: this name is that of releases trimmed before they were renamed, so that such a
 file is taken whole, never cut to time_start (no two clips of a release are of one video). Folders and suffix may be others
-(preprocess/annotations/on_disk.py).
+(preprocess/annotations/find_videos.py).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from preprocess.annotations.lists import read_csv
+from preprocess.annotations.tables import read_csv
 from preprocess.catalog import TEST, TRAIN, Catalog, Video
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say

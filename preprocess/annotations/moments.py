@@ -3,14 +3,14 @@
 The categories are lines `name,index`, the index from 0 being the label. A line of a list is `class/file.mp4,class,agree,
 disagree`; its second value is the class, the last two are votes and not read. The release has a video at
 `training/<class>/<file>` or `validation/<class>/<file>`; any folder of the class's name is searched for it
-(preprocess/annotations/on_disk.py).
+(preprocess/annotations/find_videos.py).
 """
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from preprocess.annotations.lists import read_csv
+from preprocess.annotations.tables import read_csv
 from preprocess.catalog import TEST, TRAIN, Catalog, Video
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from preprocess.annotations.lists import read_table
+from preprocess.annotations.tables import read_table
 from preprocess.catalog import TEST, TRAIN, UNUSED, Catalog, Video
 from preprocess.common.errors import InputError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from conftest import ROOT
 
 from train import checkpoint, devices
-from train.checkpoint import Meta
+from train.checkpoint import CheckpointMetadata
 from train.config import ClipConfig, ModelConfig
 from train.models import build_model
 
@@ -42,7 +42,7 @@ def save_random(
     devices.use("CPU", seed)
     network = build_model(model.name, num_classes=len(class_names), **model.options())
     network.fc.weight.set_data(network.fc.weight * 8)
-    meta = Meta(model=model, clip=clip, dataset="ucf101", split=split, class_names=tuple(class_names), epoch=1)
+    meta = CheckpointMetadata(model=model, clip=clip, dataset="ucf101", split=split, class_names=tuple(class_names), epoch=1)
     checkpoint.save(network, meta, path)
     return path
 

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.metrics import figures, most_confused, rank_of_label, wilson_interval
+from eval.metrics import compute_metrics, most_confused, rank_of_label, wilson_interval
 
 
 def test_figures_by_hand() -> None:
     scores = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3], [0.4, 0.5, 0.1]])
-    found = figures(scores, np.array([0, 1, 1, 0]), clip_hits=5, clips=8)
+    found = compute_metrics(scores, np.array([0, 1, 1, 0]), clip_correct=5, clips=8)
     assert (found.top1, found.top5, found.videos) == (0.5, 1.0, 4)
     assert (found.clip_top1, found.clips) == (0.625, 8)
     assert found.confusion_KK.tolist() == [[1, 1, 0], [0, 1, 1], [0, 0, 0]]
@@ -20,7 +20,7 @@ def test_figures_by_hand() -> None:
 
 def test_top5_misses_the_sixth() -> None:
     scores = np.tile(np.arange(6, 0, -1) / 21, (2, 1))
-    assert figures(scores, np.array([4, 5]), 0, 2).top5 == 0.5
+    assert compute_metrics(scores, np.array([4, 5]), 0, 2).top5 == 0.5
 
 
 @given(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.metrics import figures
+from eval.metrics import compute_metrics
 from eval.report.results import Evaluation, write_report
 from eval.report.strips import Strips
-from train.checkpoint import Meta
+from train.checkpoint import CheckpointMetadata
 from train.config import ClipConfig, ModelConfig
 from train.sampling import Views
 from train.scoring import VideoScore
@@ -34,7 +34,7 @@ def evaluation(
         label = i % tested
         score = rng.dirichlet(np.ones(len(classes)) + 20 * (np.arange(len(classes)) == label) * (i % 3 > 0))
         scores.append(VideoScore(classes[label], f"v<{i}>", label, score, 3, int(score.argmax() == label) * 3))
-    meta = Meta(
+    meta = CheckpointMetadata(
         ModelConfig("resnet3d", depth=10),
         ClipConfig(16, 1, 56, (0.5, 1.0), (0.75, 1.3), 0.0, (0.4,) * 3, (0.2,) * 3),
         "ucf101",
@@ -42,10 +42,10 @@ def evaluation(
         classes,
         5,
     )
-    found = figures(
+    found = compute_metrics(
         np.stack([v.score_K for v in scores]),
         np.array([v.label for v in scores]),
-        sum(v.clip_hits for v in scores),
+        sum(v.clip_correct for v in scores),
         3 * len(scores),
     )
     return Evaluation(
@@ -90,7 +90,7 @@ def test_results_json_has_the_figures_with_their_denominators(tmp_path: Path) ->
     done = evaluation(tmp_path)
     write_report(done, tmp_path / "report")
     found = json.loads((tmp_path / "report/results.json").read_text())
-    f = done.figures
+    f = done.metrics
     assert [
         found[key] for key in ("top1", "top5", "clip_top1", "mean_class_accuracy", "videos", "clips", "missing_videos")
     ] == [f.top1, f.top5, f.clip_top1, f.mean_class_accuracy, 20, 60, 2]
@@ -105,9 +105,9 @@ def test_the_tables_add_up_to_the_figures(tmp_path: Path) -> None:
     with (tmp_path / "report/per_class.csv").open(newline="") as stream:
         classes = list(csv.DictReader(stream))
     assert len(videos) == 20
-    assert sum(row["hit"] == "True" for row in videos) / 20 == done.figures.top1
+    assert sum(row["hit"] == "True" for row in videos) / 20 == done.metrics.top1
     assert [(row["class"], row["videos"]) for row in classes] == [("Alpha", "10"), (NASTY, "10"), ("Unseen", "0")]
-    assert sum(int(row["hits"]) for row in classes) / 20 == done.figures.top1
+    assert sum(int(row["hits"]) for row in classes) / 20 == done.metrics.top1
 
 
 def test_names_in_the_page_stay_text_and_nothing_is_fetched(tmp_path: Path) -> None:

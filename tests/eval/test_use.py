@@ -18,10 +18,10 @@ import pytest
 from conftest import SHARED, Run, listed_for_testing, make_video
 from eval_data import CLIP, save_random
 
-from eval import clips, explain, export, features, predict
+from eval import explain, export, features, predict, video_drawing, video_windows
 from preprocess.common import cli
 from preprocess.common.errors import InputError
-from train import checkpoint, devices, stream
+from train import checkpoint, devices, evaluation_windows
 from train.config import ModelConfig
 from train.models import build_model
 from train.scoring import Scorer, score_videos
@@ -89,7 +89,7 @@ def test_a_stored_video_s_records_and_its_file_get_the_same_scores(
     path = ucf / "video/Alpha/v_Alpha_g01_c01.avi"
     call(predict, path, "--json", tmp_path / "p.json")
     meta, network = checkpoint.restore(folder / "last.ckpt")
-    videos = stream.whole_videos(listed_for_testing(records, "1"), meta.clip)
+    videos = evaluation_windows.whole_videos(listed_for_testing(records, "1"), meta.clip)
     scores = {video.video_id: video.score_K for video in score_videos(Scorer(network, meta.clip), videos, 4)}
     (found,) = json.loads((tmp_path / "p.json").read_text())["results"].values()
     assert {one["label"]: one["score"] for one in found} == pytest.approx(dict(zip(CLASSES, scores[path.stem], strict=True)))
@@ -108,7 +108,7 @@ def test_the_overlay_is_the_video_with_the_running_prediction(
 
 def test_a_camera_s_frames_are_read_in_rgb_until_it_stops(tmp_path: Path) -> None:
     frames = make_video(tmp_path / "camera.avi", 6)
-    found = [clips.pixels(frame) for frame in predict.captured(cv2.VideoCapture(str(tmp_path / "camera.avi")))]
+    found = [video_drawing.pixels(frame) for frame in predict.captured(cv2.VideoCapture(str(tmp_path / "camera.avi")))]
     assert len(found) == 6
     assert np.abs(np.stack(found).astype(int) - frames).mean() < 6
 
@@ -179,7 +179,7 @@ def test_the_heat_before_a_mean_and_a_dense_layer_is_the_weighted_sum_of_the_act
     meta, network = checkpoint.restore(folder / "last.ckpt")
     path = folder / "clips/short.mp4"
     label, _, heat_WTHW = explain.grad_cam(network, path, meta.clip, "layer4", None)
-    windows = list(clips.windows_of(clips.jpegs_of(path), meta.clip))
+    windows = list(video_windows.windows_of(video_windows.jpegs_of(path), meta.clip))
     expected = []
     for window in windows:
         normal = (window / 255 - np.array(meta.clip.mean)) / np.array(meta.clip.std)
@@ -206,7 +206,7 @@ def test_features_are_a_layer_s_means_in_npz_and_parquet_alike(
     assert [name.split("_")[1] for name in table["video_id"]] == table["class_name"].tolist()
     if layer == "layer4":  # what the classifier sees of a video of one window or two
         meta, network = checkpoint.restore(folder / "last.ckpt")
-        videos = list(stream.whole_videos(listed_for_testing(records, "1"), meta.clip))
+        videos = list(evaluation_windows.whole_videos(listed_for_testing(records, "1"), meta.clip))
         network.fc = ms.nn.Identity()
         network.set_train(False)
         for _, video_id, _, windows in videos:
@@ -260,7 +260,7 @@ def test_an_absent_extra_gets_one_line(
 
 def test_a_window_longer_than_the_video_is_looped(tmp_path: Path) -> None:
     make_video(tmp_path / "five.avi", 5)
-    (window,) = clips.windows_of(clips.jpegs_of(tmp_path / "five.avi"), replace(CLIP, frames=16))
+    (window,) = video_windows.windows_of(video_windows.jpegs_of(tmp_path / "five.avi"), replace(CLIP, frames=16))
     assert np.array_equal(window[5:10], window[:5])
     assert np.array_equal(window[15], window[0])
     assert not np.array_equal(window[1], window[0])
@@ -268,7 +268,7 @@ def test_a_window_longer_than_the_video_is_looped(tmp_path: Path) -> None:
 
 def test_real_window_lengths_are_those_of_the_stream(records: Path, ucf: Path) -> None:
     clip = replace(CLIP, frames=4, stride=2)
-    videos = stream.whole_videos(listed_for_testing(records, "1"), clip)
+    videos = evaluation_windows.whole_videos(listed_for_testing(records, "1"), clip)
     for class_name, video_id, _, windows in videos:
         path = ucf / f"video/{class_name}/{video_id}.avi"
-        assert np.array_equal(np.stack(list(clips.windows_of(clips.jpegs_of(path), clip))), windows)
+        assert np.array_equal(np.stack(list(video_windows.windows_of(video_windows.jpegs_of(path), clip))), windows)

@@ -14,10 +14,11 @@ import pytest
 from conftest import Run, error_line
 
 from mindrecord import manifest
-from mindrecord.jpegs import StoredFrames
-from mindrecord.pack import ShardTask, read_rows, write_shard
 from mindrecord.plan import MIB, PlannedRow, PlannedVideo, page_bytes, plan_shards
-from mindrecord.sources import PackableVideo
+from mindrecord.row_reader import read_rows
+from mindrecord.shard_writer import ShardTask, write_shard
+from mindrecord.sources.base import PackableVideo
+from mindrecord.sources.frames import StoredFrames
 from preprocess import catalog, ledger
 from preprocess.catalog import TEST, TRAIN, Video
 from preprocess.common.errors import InputError

@@ -8,7 +8,7 @@ from PIL import Image
 
 from mindrecord.manifest import Absent, Manifest, Shard
 from mindrecord.preview import sheet_row, summary
-from preprocess.contact_sheet import GAP, LABEL_WIDTH, TILE_HEIGHT
+from preprocess.common.contact_sheet import GAP, LABEL_WIDTH, TILE_HEIGHT
 
 COMMAND = "mindrecord/preview.py"
 MIB = 1 << 20

@@ -7,7 +7,7 @@ from pathlib import Path
 from conftest import Run, error_line
 
 from mindrecord import manifest
-from mindrecord.contents import PACK_AGAIN
+from mindrecord.row_checks import PACK_AGAIN
 from mindrecord.verify import Check, check
 
 COMMAND = "mindrecord/verify.py"

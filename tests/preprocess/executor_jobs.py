@@ -72,7 +72,7 @@ def import_the_project(number: int) -> str:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts the tests with & has it ignored
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from preprocess import executors
+    from preprocess.workers import executors
 
     workers, cluster, folder = sys.argv[1:]
     jobs = (Job(number, Path(folder), seconds=0.1) for number in range(10_000))

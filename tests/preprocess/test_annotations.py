@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from preprocess.annotations import read_catalog
-from preprocess.annotations.on_disk import match
+from preprocess.annotations.find_videos import match
 from preprocess.catalog import TEST, TRAIN, UNUSED
 from preprocess.common.errors import InputError
 

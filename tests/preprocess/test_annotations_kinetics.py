@@ -8,7 +8,7 @@ from conftest import Run, make_video
 
 from mindrecord import manifest
 from preprocess.annotations import read_catalog
-from preprocess.annotations.on_disk import match
+from preprocess.annotations.find_videos import match
 from preprocess.catalog import TEST, TRAIN
 from preprocess.common.errors import InputError
 

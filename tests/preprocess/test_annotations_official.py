@@ -7,7 +7,7 @@ from conftest import Run, error_line, make_video
 
 from preprocess import catalog as catalogs
 from preprocess.annotations import read_catalog
-from preprocess.annotations.official import warning
+from preprocess.annotations.official_counts import warning
 from preprocess.catalog import Catalog
 
 

@@ -13,9 +13,11 @@ from conftest import make_video
 
 from preprocess import jpeg
 from preprocess.common.errors import InputError
-from preprocess.decode import DecodeError, check_backend, missing_bytes, open_video, target_size
-from preprocess.decode_ffmpeg import find_ffmpeg
-from preprocess.selection import Selection
+from preprocess.decoding.backends import check_backend, open_video
+from preprocess.decoding.ffmpeg_backend import find_ffmpeg
+from preprocess.decoding.riff import missing_bytes
+from preprocess.decoding.types import DecodeError, target_size
+from preprocess.frame_selection import Selection
 
 try:
     find_ffmpeg()

@@ -31,8 +31,8 @@ from executor_jobs import (
     square,
 )
 
-from preprocess import executors
 from preprocess.common.errors import InputError
+from preprocess.workers import executors
 
 needs_dask = pytest.mark.skipif(
     importlib.util.find_spec("distributed") is None, reason="Dask is not installed: requirements-cluster.lock has it"
@@ -254,7 +254,7 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
 
 @needs_dask
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preprocess.dask_cluster.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("preprocess.workers.dask_cluster.CONNECT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         began = time.monotonic()

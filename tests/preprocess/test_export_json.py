@@ -10,7 +10,7 @@ from conftest import Run, error_line
 from preprocess import catalog as catalogs
 from preprocess import ledger
 from preprocess.annotations import read_catalog
-from preprocess.annotations.exchange_json import to_value
+from preprocess.annotations.kenshohara_json import to_value
 from preprocess.catalog import TEST, TRAIN, UNUSED, Video
 from preprocess.common.errors import InputError
 

@@ -18,12 +18,13 @@ import pytest
 import simplejpeg
 from conftest import ROOT, Run, error_line, make_ucf, make_video
 
-from preprocess import catalog, executors, extraction, ledger
+from preprocess import catalog, extract_dataset, ledger
 from preprocess.catalog import TEST, TRAIN, Video
 from preprocess.common import files
 from preprocess.common.errors import InputError
-from preprocess.extract import Settings, Task, extract
+from preprocess.extract_video import Settings, Task, extract
 from preprocess.frame_store import LAYOUTS
+from preprocess.workers import executors
 
 COMMAND = "preprocess/extract_frames.py"
 
@@ -328,5 +329,5 @@ def test_a_line_cut_off_by_one_kill_does_not_swallow_what_is_written_before_the_
 
     monkeypatch.setattr(executors, "run", one_video)
     with pytest.raises(KeyboardInterrupt):
-        extraction.main(extraction.Options(root=ucf, out=out))
+        extract_dataset.main(extract_dataset.Options(root=ucf, out=out))
     assert [ledger.to_line(entry) for entry in ledger.read(out).values()] == [*lines[:3], lines[5]]

@@ -15,9 +15,9 @@ from conftest import ROOT
 
 from preprocess import jpeg
 from preprocess.common.errors import InputError
-from preprocess.decode import open_video
-from preprocess.decode_ffmpeg import find_ffmpeg
-from preprocess.selection import Selection
+from preprocess.decoding.backends import open_video
+from preprocess.decoding.ffmpeg_backend import find_ffmpeg
+from preprocess.frame_selection import Selection
 
 FRAMES = 24
 # swscale's default path rounds down at each step and comes out a grey level darker than ITU-R BT.601's formula; with
@@ -65,7 +65,7 @@ import re, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from preprocess.catalog import Video
-from preprocess.extract import Settings, Task, extract
+from preprocess.extract_video import Settings, Task, extract
 folder = Path(sys.argv[2])
 settings = Settings(240, 90, sys.argv[3], 0.0, 0, False, "pyav")
 entry = extract(Task(Video("A", "long", 0, "long.avi", (1,)), "long.avi", folder, folder / "frames", settings, None))

@@ -14,7 +14,7 @@ JPEGS = [b"first", b"", b"third" * 1000]
 
 def publish(folder: Path, layout: str, jpegs: list[bytes] = JPEGS) -> Path:
     path = frame_store.target(folder, "Class", "video.zip", layout)
-    with frame_store.published(path, layout) as write:
+    with frame_store.frame_writer(path, layout) as write:
         for number, jpeg in enumerate(jpegs, start=1):
             write(number, jpeg)
     return path
@@ -33,7 +33,7 @@ def test_nothing_appears_when_writing_breaks_off_and_what_was_there_stays(tmp_pa
     path = publish(tmp_path, layout)
 
     def break_off() -> None:
-        with frame_store.published(path, layout) as write:
+        with frame_store.frame_writer(path, layout) as write:
             write(1, b"new")
             raise RuntimeError
 

@@ -7,8 +7,8 @@ import pytest
 from conftest import Run, error_line
 from PIL import Image
 
+from preprocess.common.contact_sheet import GAP, LABEL_WIDTH, TILE_HEIGHT, spread, tile
 from preprocess.common.errors import InputError
-from preprocess.contact_sheet import GAP, LABEL_WIDTH, TILE_HEIGHT, spread, tile
 
 COMMAND = "preprocess/preview.py"
 

@@ -37,7 +37,7 @@ def test_seeds_become_a_table(run: Run, records: Path, tmp_path: Path) -> None:
         text = text.replace(old, new)
     (tmp_path / "small.yaml").write_text(text)
     options = ("--recipe", tmp_path / "small.yaml", "--records", records, "--out", tmp_path / "small.csv")
-    run("scripts/seeds.py", *options, "--seeds", 1, 2)
+    run("scripts/run_seeds.py", *options, "--seeds", 1, 2)
     header, *rows = (tmp_path / "small.csv").read_text().splitlines()
     assert header.startswith("recipe,dataset,split,seed,top1")
     assert [row.split(",")[:4] for row in rows] == [["small", "ucf101", "1", "1"], ["small", "ucf101", "1", "2"]]

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, Run, error_line
 
 from preprocess.annotations import read_catalog
-from preprocess.annotations.on_disk import match
+from preprocess.annotations.find_videos import match
 from preprocess.catalog import TEST, TRAIN
 from scripts import make_shapes
 

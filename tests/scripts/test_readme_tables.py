@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 from preprocess.common.errors import InputError
-from scripts import measuring, readme_tables
+from scripts import benchmarking, readme_tables
 from train import run_folder
 
 
@@ -94,7 +94,7 @@ def test_a_bench_prints_its_figures_and_writes_them_with_what_they_were_measured
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "new/pack.json"
-    measuring.report("pack", {**PACK, "tar_mb_per_s": 100.000012, "rows": [1]}, path, "pytest")
+    benchmarking.report("pack", {**PACK, "tar_mb_per_s": 100.000012, "rows": [1]}, path, "pytest")
     assert f"{'tar_mb_per_s':40} 100.0\n" in capsys.readouterr().out
     found = json.loads(path.read_text())
     assert {name: found[name] for name in PACK} == PACK

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from preprocess.common.contact_sheet import TILE_HEIGHT
 from preprocess.common.errors import InputError
-from preprocess.contact_sheet import TILE_HEIGHT
 from scripts import autoaugment_sheet
 from scripts.autoaugment_sheet import Options
 from train.autoaugment import POLICY, Operation, applied, autoaugment, operation, published_operation, sub_policies

@@ -12,7 +12,7 @@ from train import checkpoint
 from train.config import ClipConfig, ModelConfig, load_recipe
 from train.models import build_model
 
-META = checkpoint.Meta(
+META = checkpoint.CheckpointMetadata(
     ModelConfig("resnet3d", depth=10, widen_factor=0.125),
     ClipConfig(8, 1, 24, (0.5, 1.0), (0.75, 1.3), 0.0, (0.4,) * 3, (0.2,) * 3),
     "ucf101",
@@ -66,14 +66,14 @@ def test_averages_stand_under_the_networks_names_and_the_state_is_kept_apart(tmp
     network = ms.nn.Dense(2, 2)
     step = ms.nn.CellList([network])
     weight = network.weight.asnumpy().copy()
-    progress = checkpoint.Progress(load_recipe(ROOT / "train/recipes/quick_cpu.yaml"), "0" * 64, 1, 2, 5, 1.5, 0.5, 0.25)
+    progress = checkpoint.TrainState(load_recipe(ROOT / "train/recipes/quick_cpu.yaml"), "0" * 64, 1, 2, 5, 1.5, 0.5, 0.25)
     averages = {network.weight.name: ms.Tensor(weight + 1)}
     checkpoint.save(network, META, tmp_path / "last.ckpt", progress, averages, step)
     meta, parameters = checkpoint.load(tmp_path / "last.ckpt")
     assert (meta, set(parameters)) == (META, {parameter.name for parameter in network.get_parameters()})
     assert (parameters[network.weight.name].asnumpy() == weight + 1).all()
     network.weight.set_data(ms.Tensor(weight * 0))
-    _, found, parameters = checkpoint.load_run(tmp_path / "last.ckpt")
+    _, found, parameters = checkpoint.load_for_resume(tmp_path / "last.ckpt")
     checkpoint.restore_step(step, parameters, tmp_path / "last.ckpt")
     assert found == progress
     assert (network.weight.asnumpy() == weight).all()
@@ -81,4 +81,4 @@ def test_averages_stand_under_the_networks_names_and_the_state_is_kept_apart(tmp
 
 def test_a_checkpoint_without_the_runs_state_is_not_resumed(saved: tuple[Path, ms.nn.Cell]) -> None:
     with pytest.raises(InputError, match=r"holds no training state: resume from the run's last\.ckpt"):
-        checkpoint.load_run(saved[0])
+        checkpoint.load_for_resume(saved[0])

@@ -9,7 +9,7 @@ from conftest import Run, error_line
 from safetensors.numpy import save_file
 
 from train.models import build_model
-from train.models.guess import guess_model
+from train.models.infer_architecture import guess_model
 from train.weights import load_pretrained
 
 

@@ -21,13 +21,13 @@ import simplejpeg
 from conftest import ROOT, Run
 from PIL import Image
 
-from mindrecord import manifest, packing
-from mindrecord.slices import read_frames
+from mindrecord import build_records, manifest
+from mindrecord.shard_reader import read_frames, videos_of_split
 from preprocess.catalog import TEST
 from preprocess.common.errors import InputError
 from scripts import make_textures
-from train import checkpoint, devices, stream
-from train.checkpoint import Meta, Progress
+from train import checkpoint, devices, evaluation_windows, training_data
+from train.checkpoint import CheckpointMetadata, TrainState
 from train.config import check, load_recipe
 from train.step import new_step
 from train.trainer import new_network
@@ -40,7 +40,7 @@ SMALL = ["--recipe", RECIPES / "quick_images.yaml", "--model.width", 0.125, "--c
 
 def pack(root: Path, out: Path) -> None:
     """Pack a folder of images, of which one may be damaged."""
-    packing.main(packing.Options(dataset="imagenet", root=root, out=out, max_failures="1", workers=1))
+    build_records.main(build_records.Options(dataset="imagenet", root=root, out=out, max_failures="1", workers=1))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def textures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def epoch(records: Path, count: int = 1, batch_size: int = 20, **options: Any) -> list[dict[str, np.ndarray]]:
     """The batches of so many epochs."""
     clip = replace(QUICK.clip, size=32, test_short_side=36, autoaugment=options.pop("autoaugment", "none"))
-    batches = stream.training_batches(records, manifest.load(records), "1", clip, batch_size, 3, **options)
+    batches = training_data.training_batches(records, manifest.load(records), "1", clip, batch_size, 3, **options)
     iterator = batches.create_dict_iterator(num_epochs=count, output_numpy=True)
     return [batch for _ in range(count) for batch in iterator]
 
@@ -160,11 +160,11 @@ def evaluated(run: Run, records: Path, out: Path) -> dict[str, Any]:
 
 def test_evaluation_takes_every_test_image_once_scaled_and_cut(textures: tuple[Path, str]) -> None:
     clip = replace(QUICK.clip, size=32, test_short_side=48)  # the images are 64 x 48: two thirds of the short side
-    found = list(stream.whole_videos(stream.videos_of_split(textures[0], manifest.load(textures[0]), "1", TEST), clip))
+    found = list(evaluation_windows.whole_videos(videos_of_split(textures[0], manifest.load(textures[0]), "1", TEST), clip))
     assert len({(name, video_id) for name, video_id, *_ in found}) == len(found) == 10 * VAL
     assert np.bincount([label for *_, label, _ in found]).tolist() == [VAL] * 10
     assert {windows_WTHWC.shape for *_, windows_WTHWC in found} == {(1, 1, 32, 32, 3)}
-    video = stream.videos_of_split(textures[0], manifest.load(textures[0]), "1", TEST)[0]
+    video = videos_of_split(textures[0], manifest.load(textures[0]), "1", TEST)[0]
     whole_HWC = simplejpeg.decode_jpeg(read_frames(video, np.zeros(1, np.int64))[0], "RGB")
     assert (found[0][-1][0, 0] == whole_HWC[8:40, 16:48]).all()
 
@@ -176,8 +176,8 @@ def test_a_checkpoint_of_depth_50_has_the_published_size(tmp_path: Path) -> None
     names = tuple(map(str, range(1000)))
     network = new_network(recipe, len(names))
     step = new_step(network, recipe, 1251)
-    meta = Meta(recipe.model, recipe.clip, "imagenet", "1", names, 0)
-    checkpoint.save(network, meta, tmp_path / "last.ckpt", Progress(recipe, "", 1), step=step)
+    meta = CheckpointMetadata(recipe.model, recipe.clip, "imagenet", "1", names, 0)
+    checkpoint.save(network, meta, tmp_path / "last.ckpt", TrainState(recipe, "", 1), step=step)
     assert (tmp_path / "last.ckpt").stat().st_size / 2**20 == pytest.approx(233.46, rel=0.01)
 
 

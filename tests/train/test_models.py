@@ -8,7 +8,7 @@ import pytest
 
 from preprocess.common.errors import InputError
 from train.models import build_model
-from train.models.from_bytes import FromBytes
+from train.models.normalize_input import NormalizeInput
 from train.models.resnet2p1d import mid_channels
 from train.weights import load_pretrained
 
@@ -168,6 +168,6 @@ def test_bytes_become_the_networks_normalised_input() -> None:
 
     clip_NTHWC = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 6, 3), np.uint8)
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
-    found = FromBytes(Echo(), mean, std)(ms.Tensor(clip_NTHWC)).asnumpy()
+    found = NormalizeInput(Echo(), mean, std)(ms.Tensor(clip_NTHWC)).asnumpy()
     expected = ((clip_NTHWC / 255 - mean) / std).transpose(0, 4, 1, 2, 3)
     assert np.abs(found - expected).max() < 1e-5

@@ -13,9 +13,9 @@ from mindrecord import manifest
 from train import devices
 from train.config import ScheduleConfig, load_recipe
 from train.models import build_model
-from train.models.from_bytes import FromBytes
+from train.models.normalize_input import NormalizeInput
 from train.step import new_step
-from train.stream import training_batches
+from train.training_data import training_batches
 
 CLIPS = 8
 STEPS = 50
@@ -62,6 +62,6 @@ def test_eight_clips_are_learnt_by_heart_in_fewer_than_sixty_steps(eight: Path) 
     for _ in range(STEPS):
         for clip_NTHWC, label_N, weight_N in iterator:
             step(clip_NTHWC, label_N, weight_N)
-    logits_NK = FromBytes(network, clip.mean, clip.std).set_train(False)(clip_NTHWC).asnumpy()
+    logits_NK = NormalizeInput(network, clip.mean, clip.std).set_train(False)(clip_NTHWC).asnumpy()
     assert sorted(label_N.asnumpy().tolist()) == list(range(CLIPS))
     assert (logits_NK.argmax(axis=1) == label_N.asnumpy()).all()

@@ -77,7 +77,7 @@ def test_a_run_that_was_killed_and_stopped_ends_with_the_bits_of_one_left_alone(
     process.wait()
     said = error_line(run(COMMAND, "--resume", disturbed, "--epochs", 50, "--loader", "processes", code=2))
     assert f"epochs is 50, not {EPOCHS}: --resume goes on with the run's own recipe" in said
-    done = checkpoint.load_run(disturbed / "last.ckpt")[1]
+    done = checkpoint.load_for_resume(disturbed / "last.ckpt")[1]
     process = begin(log, "--resume", disturbed / "last.ckpt", "--tensorboard")
     wait_for_epochs(process, disturbed, done.epoch + 3)
     process.send_signal(signal.SIGINT)
@@ -135,7 +135,7 @@ def test_a_full_disk_stops_it_with_one_line_and_the_checkpoint_before_is_whole(r
         f"error: {small}/run/last.ckpt: {os.strerror(errno.ENOSPC)}: what it held before is kept"
     )
     assert "code 2; config.yaml last.ckpt metrics.jsonl provenance.json" in done.stdout
-    _, progress, parameters = checkpoint.load_run(tmp_path / "small disk.kept/last.ckpt")
+    _, progress, parameters = checkpoint.load_for_resume(tmp_path / "small disk.kept/last.ckpt")
     assert progress.epoch * 3 + progress.step > 0
     assert parameters
 
@@ -155,7 +155,7 @@ def test_five_kills_at_random_moments_change_no_bit(records: Path, tmp_path: Pat
         assert process.poll() is None, "it was done before it could be killed"
         process.kill()
         process.wait()
-        progress = checkpoint.load_run(tmp_path / "killed/last.ckpt")[1]
+        progress = checkpoint.load_for_resume(tmp_path / "killed/last.ckpt")[1]
         places.append((progress.epoch, progress.step))
         resume = ["--resume", str(tmp_path / "killed")]
     print(f"\nkilled after (epochs, steps) {places}; left alone it takes {whole_s:.1f} s")
@@ -177,7 +177,7 @@ def test_two_ranks_write_one_run_folder_that_evaluation_reads(records: Path, tmp
     assert done.returncode == 0, done.stdout + done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["logs", "run"]
     assert [line["step"] for line in untimed(tmp_path / "run")] == [2, 4]  # six videos, two ranks of two
-    assert checkpoint.load_run(tmp_path / "run/last.ckpt")[1].ranks == 2
+    assert checkpoint.load_for_resume(tmp_path / "run/last.ckpt")[1].ranks == 2
     assert "here are 1: go on with as many" in error_line(run(COMMAND, "--resume", tmp_path / "run", code=2))
     shown = run("eval/evaluate.py", "--records", records, "--checkpoint", tmp_path / "run/last.ckpt").stdout
     assert re.search(r"top-1 [\d.]+% of 2 videos", shown)

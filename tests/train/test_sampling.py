@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train.sampling import SAMPLERS, Views, dense_clip, spread_windows, windows
-from train.stream import clip_rng
+from train.training_data import clip_rng
 
 counts, lengths, strides = st.integers(1, 200), st.integers(1, 32), st.integers(1, 4)
 

@@ -42,4 +42,4 @@ def test_every_window_counts_once_in_its_own_video_whatever_the_batch(batch_size
     for score, (_, _, label, windows) in zip(found, videos, strict=True):
         each = np.stack([softmax(window[0, 0, 0] / 255 * 5) for window in windows])
         assert np.abs(score.score_K - each.mean(axis=0)).max() < 1e-6
-        assert score.clip_hits == (each.argmax(axis=1) == label).sum()
+        assert score.clip_correct == (each.argmax(axis=1) == label).sum()

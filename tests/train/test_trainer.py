@@ -14,17 +14,19 @@ from conftest import ROOT
 from mindspore import nn
 
 from mindrecord import manifest
+from mindrecord.shard_reader import videos_of_split
 from preprocess.catalog import TRAIN
 from preprocess.common.errors import InputError
-from train import checkpoint, devices, stream, trainer, validation
-from train.checkpoint import Meta, Progress
+from train import checkpoint, devices, trainer, training_data, validation
+from train.checkpoint import CheckpointMetadata, TrainState
 from train.config import Recipe, load_recipe
-from train.curves import draw_curves
+from train.plot_curves import draw_curves
 from train.run_folder import METRICS
+from train.signals import Stopped, StopSignal
 from train.step import new_step
-from train.stopping import Stopped, StopSignal
 from train.trainer import Run
 from train.validation import Validator
+from train.watchdog import Watchdog
 
 EPOCHS = 3
 
@@ -74,15 +76,15 @@ class FixedValidator:
 def make_run(folder: Path, records: Path, recipe: Recipe, validator: Any = None) -> Run:
     packed = manifest.load(records)
     folder.mkdir(exist_ok=True)
-    watchdog = stream.Watchdog(recipe.batch_size)
+    watchdog = Watchdog(recipe.batch_size)
 
     def batches(epoch: int, step: int) -> Any:
-        return stream.training_batches(
+        return training_data.training_batches(
             records, packed, "1", recipe.clip, recipe.batch_size, recipe.seed, first_epoch=epoch, first_step=step
         )
 
-    names = [stream.name_of(video) for video in stream.videos_of_split(records, packed, "1", TRAIN)]
-    meta = Meta(recipe.model, recipe.clip, "ucf101", "1", packed.class_names, 0)
+    names = [video.name for video in videos_of_split(records, packed, "1", TRAIN)]
+    meta = CheckpointMetadata(recipe.model, recipe.clip, "ucf101", "1", packed.class_names, 0)
     return Run(recipe, folder, meta, names, 3, batches, watchdog, validator, False, 0, 1, StopSignal())
 
 
@@ -90,9 +92,9 @@ def go(run: Run, resume: Path | None = None) -> dict[str, np.ndarray]:
     """Train, from the start or from a checkpoint; returns all parameters of the step."""
     network = Tiny()
     step = new_step(network, run.recipe, run.steps_per_epoch)
-    progress = Progress(run.recipe, "0" * 64, 1)
+    progress = TrainState(run.recipe, "0" * 64, 1)
     if resume:
-        _, progress, parameters = checkpoint.load_run(resume)
+        _, progress, parameters = checkpoint.load_for_resume(resume)
         checkpoint.restore_step(step, parameters, resume)
     trainer.train(run, network, step, progress)
     return {parameter.name: parameter.asnumpy() for parameter in step.get_parameters()}
@@ -131,7 +133,7 @@ def test_a_run_goes_on_from_any_save_as_if_nothing_had_been(
     assert len(saves) == 1 + EPOCHS * 4
     for number in (2, 7):
         folder = saves[number]
-        done = checkpoint.load_run(folder / "last.ckpt")[1]
+        done = checkpoint.load_for_resume(folder / "last.ckpt")[1]
         with (folder / METRICS).open("a") as stream_:
             stream_.write('{"epoch": 9, "loss": 1')  # a later line, cut off by a kill
         found = go(make_run(folder, records, recipe, FixedValidator(accuracies[done.epoch :])), folder / "last.ckpt")
@@ -176,7 +178,7 @@ def test_a_signal_stops_after_the_step_saved_and_in_validation_before_its_figure
         arrive(0)
     with pytest.raises(Stopped, match="SIGTERM"):
         go(run)
-    meta, progress, _ = checkpoint.load_run(tmp_path / "run/last.ckpt")
+    meta, progress, _ = checkpoint.load_for_resume(tmp_path / "run/last.ckpt")
     assert (progress.epoch, progress.step) == (0, 3 if validation else 1)
     assert meta.epoch == (1 if validation else 0)
     assert metrics(tmp_path / "run") == []
@@ -193,9 +195,9 @@ def test_a_loss_that_is_not_finite_names_step_rate_and_videos_and_leaves_the_las
         go(run)
     said = str(raised.value)
     assert "the loss is nan at step 2 (epoch 1), learning rate 9.7e+29" in said
-    batch = stream.epoch_order(6, 2, recipe.seed, 0)[2:4, 1]
+    batch = training_data.epoch_indices(6, 2, recipe.seed, 0)[2:4, 1]
     assert said.endswith(f"the batch: {run.video_names[batch[0]]}, {run.video_names[batch[1]]}")
-    _, _, parameters = checkpoint.load_run(tmp_path / "run/last.ckpt")
+    _, _, parameters = checkpoint.load_for_resume(tmp_path / "run/last.ckpt")
     assert all(np.isfinite(parameter.asnumpy()).all() for parameter in parameters.values())
 
 
@@ -204,10 +206,10 @@ def test_what_is_held_out_is_not_trained_on_and_too_small_a_share_is_refused(rec
     names = validation.held_out_videos(records, packed, "1", replace(recipe, val_fraction=0.34))
     videos = validation.validation_videos(records, packed, "1", recipe, names)
     assert sorted(video.label for video in videos) == [0, 1]
-    trained = stream.videos_of_split(records, packed, "1", TRAIN, names)
+    trained = videos_of_split(records, packed, "1", TRAIN, names)
     assert len(trained) == 4
-    assert not names & {stream.name_of(video) for video in trained}
-    batches = stream.training_batches(records, packed, "1", recipe.clip, 2, 1, held_out=names)
+    assert not names & {video.name for video in trained}
+    batches = training_data.training_batches(records, packed, "1", recipe.clip, 2, 1, held_out=names)
     assert batches.get_dataset_size() == 2
     with pytest.raises(InputError, match=r"val_fraction 0\.1 of the 6 training videos of split 1 is less than any group"):
         validation.held_out_videos(records, packed, "1", replace(recipe, val_fraction=0.1))
@@ -217,7 +219,7 @@ def test_what_is_held_out_is_not_trained_on_and_too_small_a_share_is_refused(rec
 
 def test_the_validator_scores_the_weights_it_is_given(records: Path, recipe: Recipe) -> None:
     packed = manifest.load(records)
-    videos = stream.videos_of_split(records, packed, "1", TRAIN)
+    videos = videos_of_split(records, packed, "1", TRAIN)
     validator = Validator(replace(recipe, model=replace(recipe.model, widen_factor=0.0625)), 2, videos, 1)
     network = trainer.new_network(validator.recipe, 2)
     for label in (0, 1):

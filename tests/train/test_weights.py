@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from preprocess.common.errors import InputError
 from train import checkpoint
-from train.checkpoint import Meta
+from train.checkpoint import CheckpointMetadata
 from train.config import ClipConfig, ModelConfig
 from train.models import build_model
 from train.weights import load_pretrained
@@ -104,7 +104,7 @@ def test_what_is_not_the_networks_is_left_out_with_the_reason(tmp_path: Path) ->
 def test_a_checkpoint_of_this_project_loads(tmp_path: Path) -> None:
     trained = narrow(num_classes=2)
     clip = ClipConfig(8, 1, 24, (0.5, 1.0), (0.75, 1.3), 0.0, (0.4,) * 3, (0.2,) * 3)
-    meta = Meta(ModelConfig("resnet3d", **NARROW), clip, "ucf101", "1", ("Alpha", "Beta"), 3)
+    meta = CheckpointMetadata(ModelConfig("resnet3d", **NARROW), clip, "ucf101", "1", ("Alpha", "Beta"), 3)
     checkpoint.save(trained, meta, tmp_path / "last.ckpt")
     network = narrow(num_classes=2)
     report = load_pretrained(network, tmp_path / "last.ckpt")

@@ -1,0 +1,1 @@
+"""What can be packed: a frames folder, videos as they are, a folder of images."""

@@ -1,0 +1,1 @@
+"""Decoders: one video file to pictures."""

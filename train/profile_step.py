@@ -1,0 +1,190 @@
+"""Where a training step's time goes: reading clips, sending them to the device, or the network.
+
+    python train/profile_step.py --recipe train/recipes/ucf101_r3d50.yaml --records work/records
+
+Each is timed by itself over some steps, after one that does not count, and then all together as training does them. Where
+they run side by side, together they take as long as the longest; where they share processors, as on the CPU, longer.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+if __name__ == "__main__":  # a script's own folder comes first on the path, where this file would stand for the library's
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # profile; the project's root belongs there
+
+import mindspore as ms
+from mindspore import nn
+from numpy.typing import NDArray
+
+from mindrecord import manifest
+from preprocess.common import cli
+from preprocess.common.cpus import available_cpus
+from preprocess.common.errors import InputError
+from preprocess.common.progress import say
+from train import config, devices, trainer, training_data
+from train.recipe_options import Chosen, RecipeOptions
+from train.step import new_step
+
+Batch = list[NDArray[Any]]
+MUCH = 0.1
+
+
+@dataclass(frozen=True)
+class Options(RecipeOptions):
+    """Say where the time of a recipe's training step goes; every value of the recipe can be set here too."""
+
+    steps: int = 10
+    """Steps that are timed, after one that is not."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of a step: its clips read, decoded and augmented; sent to the device; the network and its update, these by
+    themselves; all together, and how long of that the network waited for its batch."""
+
+    data: float
+    sending: float
+    network: float
+    together: float
+    waiting: float
+
+
+def main(options: Options) -> int:
+    if options.steps < 1:
+        raise InputError(f"--steps {options.steps} is not 1 or more")
+    config.check(options.settings)
+    packed = manifest.load(options.records.resolve())
+    device = devices.target()
+    devices.use(device, options.settings.seed)
+    batches = training_batches(options, packed)
+    network = trainer.new_network(options.settings, len(packed.class_names))
+    step = new_step(network, options.settings, 2 * (options.steps + 1))
+    clips, is_images = options.settings.batch_size, options.settings.model.for_images
+    what = "images" if is_images else "clips"
+    say(f"{options.recipe.stem} on {options.records}, batches of {clips} {what}, on {device}")
+    with devices.work_aside():
+        for line in lines(measure(batches, step, options.steps), clips, is_images):
+            print(line)
+    return 0
+
+
+def training_batches(options: Options, packed: manifest.Manifest) -> Callable[[], Iterator[Batch]]:
+    """What gives a new stream of batches, epoch after epoch without end."""
+    records = options.records.resolve()  # now: later the working directory is another
+
+    def batches() -> Iterator[Batch]:
+        epoch = 0
+        while True:
+            dataset = training_data.training_batches(
+                records,
+                packed,
+                options.split,
+                options.settings.clip,
+                options.settings.batch_size,
+                options.settings.seed,
+                first_epoch=epoch,
+                workers=available_cpus(),
+                processes=options.loader == "processes",
+            )
+            yield from dataset.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
+            epoch += 1
+
+    return batches
+
+
+def measure(batches: Callable[[], Iterator[Batch]], step: nn.Cell, steps: int) -> Times:
+    """Time the parts of a step by themselves, then a step."""
+    source = batches()
+    batch = next(source)
+    data = mean_of(lambda: next(source), steps)
+    first = First()
+    tensors = sent(batch, first)  # compiled
+    sending = median_of(lambda: sent(batch, first), steps)
+    step(*tensors).asnumpy()  # compiled
+    network = median_of(lambda: step(*tensors).asnumpy(), steps)
+    source = batches()
+    next(source)
+    waited, began = 0.0, time.perf_counter()
+    for _ in range(steps):
+        wanted = time.perf_counter()
+        batch = next(source)
+        waited += time.perf_counter() - wanted
+        step(*sent(batch, first)).asnumpy()
+    return Times(data, sending, network, (time.perf_counter() - began) / steps, waited / steps)
+
+
+class First(nn.Cell):
+    """The first value of a tensor. To compute it, all of the tensor has to be on the device."""
+
+    def construct(self, values: ms.Tensor) -> ms.Tensor:
+        return values.reshape(-1)[0]
+
+
+def sent(batch: Batch, first: nn.Cell) -> list[ms.Tensor]:
+    """A batch as tensors, its clips on the device."""
+    tensors = [ms.Tensor(array) for array in batch]
+    first(tensors[0]).asnumpy()
+    return tensors
+
+
+def mean_of(action: Callable[[], Any], times: int) -> float:
+    """Seconds of one of so many: for what works ahead, so that a single one says nothing."""
+    began = time.perf_counter()
+    for _ in range(times):
+        action()
+    return (time.perf_counter() - began) / times
+
+
+def median_of(action: Callable[[], Any], times: int) -> float:
+    """Median of the seconds that each takes."""
+    return median(mean_of(action, 1) for _ in range(times))
+
+
+def lines(times: Times, clips: int, is_images: bool) -> list[str]:
+    """The figures, and what they mean. An image is a clip of one frame."""
+    what = "images" if is_images else "clips"
+    parts = {"data": times.data, "to the device": times.sending, "network": times.network, "together": times.together}
+    table = [f"{name:<14}{1e3 * part:10.1f} ms a step {clips / part:10.1f} {what}/s" for name, part in parts.items()]
+    return [*table, verdict(times, is_images)]
+
+
+def verdict(times: Times, is_images: bool) -> str:
+    """What limits training, and what would help, in words."""
+    waiting = times.waiting / times.together
+    if waiting < MUCH and times.sending < MUCH * times.network:
+        return (
+            f"The network is what takes the time; it waits for data {waiting:.0%} of it. More data workers would not help."
+        )
+    if times.sending > times.data and times.sending >= MUCH * times.network:
+        return (
+            f"Sending a batch takes {times.sending / times.network:.0%} of the network's own time: "
+            f"a smaller {'image' if is_images else 'clip'} or batch, or a faster link to the device, would help."
+        )
+    if times.data > times.network:
+        remedy = "images that are packed smaller" if is_images else "frames packed at a smaller --short-side"
+        return (
+            f"The data is what takes the time: the network waits for it {waiting:.0%} of a step. It takes "
+            f"{times.data / times.network:.1f} times as many processors, or {remedy}; "
+            "--loader processes helps where cores are idle."
+        )
+    return (
+        f"The network waits {waiting:.0%} of a step, though the data by itself is quick enough: "
+        "the two share processors, and more of them would help."
+    )
+
+
+def parse(arguments: list[str]) -> Options:
+    """Options whose defaults are the values of the recipe that the command line names."""
+    chosen = cli.parse_known(Chosen, arguments)
+    return cli.parse(Options, arguments, Options(config.load_recipe(chosen.recipe), chosen.recipe))
+
+
+if __name__ == "__main__":
+    cli.run(main, Options, parse)

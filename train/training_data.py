@@ -1,0 +1,172 @@
+"""Shards to batches, through MindData. Only bytes leave the host; every random choice is a function of its place."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+import mindspore.dataset as ds
+import numpy as np
+from numpy.typing import NDArray
+
+from mindrecord.manifest import Manifest
+from mindrecord.shard_reader import Video, read_frames, videos_of_split
+from preprocess.catalog import TRAIN
+from preprocess.common.cpus import available_cpus
+from preprocess.common.errors import InputError
+from train.autoaugment import autoaugment
+from train.config import ClipConfig
+from train.sampling import SAMPLERS, Indices
+from train.transforms import (
+    centre_crop,
+    decode_clip,
+    frame_size,
+    jitter_colour,
+    multi_scale_crop,
+    random_resized_crop,
+)
+from train.watchdog import Watchdog
+
+
+def epoch_indices(videos: int, batch_size: int, seed: int, epoch: int, rank: int = 0, ranks: int = 1) -> NDArray[np.int64]:
+    """What a rank trains on in an epoch: (places, 3), each a position in the epoch's order, a video, and whether it counts.
+
+    The order is a permutation of all videos, drawn from seed and epoch; ranks take its positions in turn. What it lacks to
+    whole batches for each rank is padded with videos from its beginning, which do not count: every video counts once.
+    """
+    places = -(-videos // (ranks * batch_size)) * batch_size
+    order = np.random.default_rng([seed, epoch]).permutation(videos)
+    position = rank + ranks * np.arange(places)
+    return np.stack([position, order[position % videos], position < videos], axis=1)
+
+
+class EpochSampler:
+    """Yields an epoch's (epoch, position, video, counts), place by place, and the next epoch's when iterated anew.
+
+    With `first_place` it begins within its first epoch, and that is its only one.
+
+    This is all that a sample's random choices depend on, with the seed: the stream is the same for any number of workers.
+    """
+
+    def __init__(self, order: Callable[[int], NDArray[np.int64]], first_epoch: int, first_place: int) -> None:
+        self.order = order
+        self.next_epoch = first_epoch
+        self.first_place = first_place
+
+    def __len__(self) -> int:
+        return len(self.order(0)) - self.first_place
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        epoch, self.next_epoch = self.next_epoch, self.next_epoch + 1
+        for place in self.order(epoch)[self.first_place :]:
+            yield np.array([epoch, *place])
+
+
+def clip_rng(seed: int, epoch: int, position: int, video: str) -> np.random.Generator:
+    """The generator of one sample's random choices: a function of (seed, epoch, position, video)."""
+    return np.random.default_rng([seed, epoch, position, zlib.crc32(video.encode())])
+
+
+def training_videos(
+    records: Path, manifest: Manifest, split: str, batch_size: int, held_out: Collection[str]
+) -> list[Video]:
+    """The training videos of `split` but those held out. Raises InputError when they are fewer than a batch."""
+    videos = videos_of_split(records, manifest, split, TRAIN, held_out)
+    if len(videos) < batch_size:
+        raise InputError(
+            f"split {split} of {records} has {len(videos)} training videos, a batch is {batch_size}: "
+            "choose a smaller --batch-size"
+        )
+    return videos
+
+
+def training_batches(
+    records: Path,
+    manifest: Manifest,
+    split: str,
+    clip: ClipConfig,
+    batch_size: int,
+    seed: int,
+    *,
+    rank: int = 0,
+    ranks: int = 1,
+    first_epoch: int = 0,
+    first_step: int = 0,
+    held_out: Collection[str] = (),
+    workers: int = 0,
+    processes: bool = False,
+    watchdog: Watchdog | None = None,
+) -> ds.Dataset:
+    """Batches of the training videos of `split`: clip_NTHWC uint8, label_N int32 and weight_N float32.
+
+    One clip of each video an epoch over all ranks, in an order drawn anew each epoch. Weights are 1, and 0 for what pads the
+    last batch. One crop, one flip and one change of colour a clip, shared by its frames. Only its frames are read.
+
+    Args:
+        first_epoch: where the first iteration begins, counted from 0; what follows is as if the others had come before.
+        first_step: where within that epoch, which is then the only one.
+        held_out: videos to leave out, named Class/video_id.
+        workers: threads that read and decode; 0 is one for every core this process may use.
+        processes: use processes instead of threads.
+        watchdog: is told how far the first batch is.
+
+    Raises:
+        InputError: there is no such split, or it has fewer training videos than a batch.
+    """
+    videos = training_videos(records, manifest, split, batch_size, held_out)
+
+    def load(
+        places: NDArray[np.int64],
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.float32]]:
+        clip_NTHWC = np.empty((len(places), clip.frames, clip.size, clip.size, 3), np.uint8)
+        labels = np.empty(len(places), np.int32)
+        for n, (epoch, position, index, _) in enumerate(places.tolist()):
+            video = videos[index]
+            labels[n] = video.label
+            rng = clip_rng(seed, epoch, position, video.name)
+            wanted, repeats = distinct(SAMPLERS[clip.sampling](video.frames, clip.frames, clip.stride, rng))
+            jpegs = read_frames(video, wanted)
+            if watchdog:
+                watchdog.count(read=1)
+            augmented(jpegs, clip, rng, clip_NTHWC[n, : len(wanted)])
+            if repeats is not None:
+                clip_NTHWC[n] = clip_NTHWC[n, repeats]
+            if watchdog:
+                watchdog.count(decoded=1)
+        return clip_NTHWC, labels, places[:, 3].astype(np.float32)
+
+    orders = EpochSampler(
+        lambda epoch: epoch_indices(len(videos), batch_size, seed, epoch, rank, ranks), first_epoch, first_step * batch_size
+    )
+    stream = ds.GeneratorDataset(orders, ["place"], shuffle=False, num_parallel_workers=1)
+    stream = stream.batch(batch_size, drop_remainder=True, num_parallel_workers=1)
+    return stream.map(  # a batch at a time: a clip is written where it stays
+        load,
+        ["place"],
+        ["clip", "label", "weight"],
+        num_parallel_workers=min(workers or available_cpus(), available_cpus()),
+        python_multiprocessing=processes,
+    )
+
+
+def distinct(frames: Indices) -> tuple[Indices, Indices | None]:
+    """The frames ascending, each once, and, if any comes twice or out of order, where in them each of `frames` is."""
+    if (np.diff(frames) > 0).all():
+        return frames, None
+    return np.unique(frames, return_inverse=True)
+
+
+def augmented(jpegs: list[memoryview], clip: ClipConfig, rng: np.random.Generator, out_THWC: NDArray[np.uint8]) -> None:
+    """Write the frames into `out_THWC`, with one crop, one flip and one change of colour drawn from `rng`; an image also
+    with one of AutoAugment's sub-policies."""
+    height, width = frame_size(jpegs[0])
+    if clip.crop == "resized":
+        box = random_resized_crop(height, width, clip.crop_scale, clip.crop_ratio, rng)
+    else:
+        box = multi_scale_crop(height, width, rng) if clip.crop == "multiscale" else centre_crop(height, width)
+    decode_clip(jpegs, box, bool(rng.random() < clip.flip), out_THWC)
+    if any(clip.jitter):
+        jitter_colour(out_THWC, *(rng.uniform(1 - most, 1 + most) for most in clip.jitter))
+    if clip.autoaugment != "none":
+        out_THWC[0] = autoaugment(out_THWC[0], clip.autoaugment == "as_published", rng)
