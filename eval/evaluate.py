@@ -22,6 +22,7 @@ if __name__ == "__main__":  # a script's own folder comes first on the path; the
 
 import numpy as np
 
+from eval import video_windows
 from eval.metrics import compute_metrics, mean_and_deviation
 from eval.rank_shares import Rank, ScoreExchange, is_scheduler, rank_of_environment, windows_of_rank
 from eval.report import results, strips
@@ -44,7 +45,7 @@ SPLITS = "splits.json"
 NAMES_SHOWN = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Score every window of every test video of a records folder and write a report."""
 
@@ -149,6 +150,7 @@ def evaluate(
         if options.splits:
             raise InputError(f"{text}. Give the checkpoints in the order of --splits")
         say(text)
+    video_windows.print_other_frames(meta, job.checkpoint, packed, options.records)
     clip = replace(meta.clip, stride=options.stride or meta.clip.stride)
     views = replace(views or Views(crops=clip.test_crops), flip=options.flip)
     videos = videos_of_split(records, packed, split, TEST)
@@ -174,7 +176,7 @@ def evaluate(
     if folder:
         score_WK = np.concatenate([score_WK, *folder.gather()])
     cut = np.split(score_WK, np.cumsum(counts)[:-1])
-    found = tuple(video_score(v.class_name, v.video_id, v.label, one) for v, one in zip(videos, cut, strict=True))
+    found = tuple(video_score(v, one) for v, one in zip(videos, cut, strict=True))
     evaluation = Evaluation(
         metrics=compute_metrics(
             np.stack([video.score_K for video in found]),
@@ -197,6 +199,9 @@ def evaluate(
         seconds=time.monotonic() - began,
         ranks=rank.ranks,
         strips=strips.read(videos, found),
+        split_source=packed.split_source,
+        frame_settings=packed.frame_settings,
+        splits_sha256=packed.splits_sha256,
     )
     results.write_report(evaluation, job.folder)
     for line in evaluation.headline():

@@ -6,7 +6,7 @@ python eval/explain.py clip.avi --checkpoint work/runs/mine/last.ckpt --out cam.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -26,9 +26,7 @@ from eval.layers import check_layer
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError, nearest
 from preprocess.common.progress import say
-from preprocess.decoding.backends import open_video
 from preprocess.decoding.types import DecodeError
-from preprocess.frame_selection import Selection
 from train import checkpoint, devices
 from train.config import ClipConfig
 from train.scoring import for_inference
@@ -36,7 +34,7 @@ from train.scoring import for_inference
 HEAT_SHARE = 0.5  # of the picture where the heat is greatest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Draw on a video where and when a layer's activations speak for a class (Grad-CAM, arXiv:1610.02391)."""
 
@@ -67,13 +65,15 @@ def main(options: Options) -> int:
         close = nearest(options.class_name, meta.class_names)
         raise InputError(f"{options.checkpoint} has no class {options.class_name!r}{close}")
     path, out = path.absolute(), options.out.absolute()
+    settings = video_windows.frame_settings_of(meta, options.checkpoint)
     try:
         with devices.work_aside():
-            label, score, heat_WTHW = grad_cam(network, path, meta.clip, options.layer, label_of(options, meta.class_names))
+            jpegs = video_windows.jpegs_of(path, settings)
+            label, score, heat_WTHW = grad_cam(network, jpegs, meta.clip, options.layer, label_of(options, meta.class_names))
         text = f"{meta.class_names[label]}  {score:.2f}"
-        video_drawing.write_mp4(
-            out, open_video(path, video_windows.SHORT_SIDE, Selection()).info.fps, drawn(path, heat_WTHW, meta.clip, text)
-        )
+        fps = video_windows.stored_fps(path, settings)
+        frames = drawn(video_windows.jpegs_of(path, settings), heat_WTHW, meta.clip, text)
+        video_drawing.write_mp4(out, fps, frames)
     except DecodeError as error:
         raise InputError(f"{path} cannot be explained: it {error}") from None
     say(f"{meta.class_names[label]} {score:.3f}, {options.layer}: {options.out}")
@@ -105,7 +105,7 @@ class ActivationTap(nn.Cell):
 
 
 def grad_cam(
-    network: nn.Cell, path: Path, clip: ClipConfig, layer: str, label: int | None
+    network: nn.Cell, jpegs: Iterable[bytes], clip: ClipConfig, layer: str, label: int | None
 ) -> tuple[int, float, NDArray[np.float32]]:
     """(label, score, heat_WTHW): the label is the video's predicted one unless given, the score its mean softmax.
 
@@ -115,7 +115,7 @@ def grad_cam(
     tapped = ActivationTap(getattr(network, layer))
     setattr(network, layer, tapped)
     logits_of = for_inference(network, clip)
-    batches = [ms.Tensor(window[None]) for window in video_windows.windows_of(video_windows.jpegs_of(path), clip)]
+    batches = [ms.Tensor(window[None]) for window in video_windows.windows_of(jpegs, clip)]
     if not batches:
         raise DecodeError("has no frame that decodes")
     score_K = np.mean([ops.softmax(logits_of(batch), axis=1).asnumpy()[0] for batch in batches], axis=0)
@@ -138,10 +138,12 @@ def enlarged(map_THW: NDArray[np.float32], clip: ClipConfig) -> NDArray[np.float
     return np.ascontiguousarray(long_HT.T, np.float32).reshape(clip.frames, clip.size, clip.size)
 
 
-def drawn(path: Path, heat_WTHW: NDArray[np.float32], clip: ClipConfig, text: str) -> Iterator[NDArray[np.uint8]]:
+def drawn(
+    jpegs: Iterable[bytes], heat_WTHW: NDArray[np.float32], clip: ClipConfig, text: str
+) -> Iterator[NDArray[np.uint8]]:
     """The video's frames with the heat on the square that the network sees; a stride leaves each map for so many frames."""
     heat = heat_WTHW.reshape(-1, *heat_WTHW.shape[2:])
-    for i, frame in enumerate(video_windows.jpegs_of(path)):
+    for i, frame in enumerate(jpegs):
         box, frame_HWC = video_windows.square(frame, clip), video_drawing.pixels(frame).copy()
         part = frame_HWC[box.top : box.top + box.height, box.left : box.left + box.width]
         map_HW1 = cv2.resize(heat[i // clip.stride], (box.width, box.height))[:, :, None]

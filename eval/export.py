@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,9 @@ import numpy as np
 from mindspore import nn, ops
 from numpy.typing import NDArray
 
+from eval import video_windows
 from mindrecord import manifest
+from mindrecord.manifest import Manifest
 from mindrecord.shard_reader import videos_of_split
 from preprocess.catalog import TEST
 from preprocess.common import cli, files
@@ -34,7 +36,7 @@ CLIPS = 4
 INPUT = "clip_NCTHW"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Export a network and compare what the exported one says of real clips."""
 
@@ -59,7 +61,9 @@ def main(options: Options) -> int:
     records, out = options.records.resolve(), options.out.resolve()
     devices.use(devices.target(), seed=0)
     meta, network = checkpoint.restore(options.checkpoint)
-    batches = real_batches(records, meta, options.batch_size)
+    packed = manifest.load(records)
+    video_windows.print_other_frames(meta, options.checkpoint, packed, options.records)
+    batches = real_batches(records, packed, meta, options.batch_size)
     network.set_train(False)
     if options.format == "onnx":
         pad_apart(network)
@@ -131,11 +135,10 @@ def unpadded_convolution(conv: nn.Conv3d) -> nn.Conv3d:
     return made
 
 
-def real_batches(records: Path, meta: CheckpointMetadata, batch_size: int) -> list[NDArray[np.float32]]:
+def real_batches(records: Path, packed: Manifest, meta: CheckpointMetadata, batch_size: int) -> list[NDArray[np.float32]]:
     """Windows of test videos, normalised, in batches of clip_NCTHW. Raises InputError when there are no test videos."""
-    packed = manifest.load(records)
     videos = videos_of_split(records, packed, meta.split, TEST)[:CLIPS]
-    windows = [windows_WTHWC[0] for *_, windows_WTHWC in evaluation_windows.whole_videos(videos, meta.clip)]
+    windows = [windows_WTHWC[0] for _, windows_WTHWC in evaluation_windows.whole_videos(videos, meta.clip)]
     if not windows:
         raise InputError(f"{records} has no test video of split {meta.split}: the exported model is tried on real clips")
     count = -(-len(windows) // batch_size) * batch_size
@@ -170,6 +173,7 @@ def description(meta: CheckpointMetadata, options: Options, difference: float, c
             "mean": list(clip.mean),
             "std": list(clip.std),
             "stride": clip.stride,
+            "frame_settings": asdict(video_windows.frame_settings_of(meta, options.checkpoint)),
             "frame": f"short side scaled to {clip.test_short_side or clip.size}, centre cut",
         },
         "output": {"layout": "logits_NK", "shape": [options.batch_size, len(meta.class_names)]},

@@ -18,6 +18,7 @@ import pandas as pd
 from mindspore import nn
 from numpy.typing import NDArray
 
+from eval import video_windows
 from eval.layers import check_layer, cut_after
 from mindrecord import manifest
 from mindrecord.shard_reader import Video, videos_of_split
@@ -33,7 +34,7 @@ from train.scoring import for_inference, score_windows
 SIDES = {"train": (TRAIN,), "test": (TEST,), "all": (TRAIN, TEST)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Write a feature vector of each video of a records folder."""
 
@@ -59,6 +60,7 @@ def main(options: Options) -> int:
     packed = manifest.load(records)
     devices.use(devices.target(), seed=0)
     meta, network = checkpoint.restore(options.checkpoint)
+    video_windows.print_other_frames(meta, options.checkpoint, packed, options.records)
     check_layer(network, options.layer)
     cut_after(network, options.layer)
     flags = SIDES[options.side]

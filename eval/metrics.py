@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Metrics:
     """Accuracies as shares of 1, each with its denominator; `confusion_KK[i, j]` counts videos of class i called j.
 

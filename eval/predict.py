@@ -9,15 +9,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
 if __name__ == "__main__":  # a script's own folder comes first on the path; the project's root belongs there
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import av
 import cv2
 import numpy as np
 import tyro
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from eval import video_drawing, video_windows
@@ -26,11 +30,13 @@ from preprocess import jpeg
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from preprocess.decoding.backends import open_video
+from preprocess.decoding.pyav_backend import picture
 from preprocess.decoding.types import DecodeError
-from preprocess.frame_selection import Selection
+from preprocess.frame_selection import Selection, selected_indices
+from preprocess.frame_settings import FrameSettings
 from train import checkpoint, devices
 from train.checkpoint import CheckpointMetadata
+from train.config import ClipConfig
 from train.scoring import Scorer, score_windows
 
 SOME_FAILED = 1  # exit code
@@ -38,7 +44,7 @@ BATCH_SIZE = 4
 OVERLAY_LINES = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Say what is done in videos: the mean of the scores of each video's windows, without overlap, in the centre square."""
 
@@ -71,11 +77,12 @@ def main(options: Options) -> int:
     capture = open_camera(options.camera) if options.camera is not None else None
     devices.use(devices.target(), seed=0)
     meta, network = checkpoint.restore(options.checkpoint)
+    settings = video_windows.frame_settings_of(meta, options.checkpoint)
     scorer = Scorer(network, meta.clip)
     with devices.work_aside():
         if capture:
-            follow(capture, scorer, meta, options.top_k)
-        scores, failed = predict(paths, scorer, meta)
+            follow(captured(capture, settings), scorer, meta, options.top_k)
+        scores, failed = predict(paths, settings, scorer, meta.clip)
     names = dict(zip(paths, unique_names(paths), strict=True))
     results = {
         names[path]: best_classes(score_WK.mean(axis=0), meta.class_names, options.top_k)
@@ -89,20 +96,20 @@ def main(options: Options) -> int:
     if paths and not scores:
         raise InputError(f"none of the {len(paths)} videos could be read: see above")
     if options.overlay:
-        draw(paths[0], scores[paths[0]], meta, options.overlay)
+        draw(paths[0], settings, scores[paths[0]], meta, options.overlay)
         say(f"overlay: {options.overlay}")
     return SOME_FAILED if failed else 0
 
 
 def predict(
-    paths: list[Path], scorer: Scorer, meta: CheckpointMetadata
+    paths: list[Path], settings: FrameSettings, scorer: Scorer, clip: ClipConfig
 ) -> tuple[dict[Path, NDArray[np.float64]], dict[Path, str]]:
     """The score_WK of each video that decodes to its end; why the others do not, which is said too."""
     scores, failed = {}, {}
     for path in paths:
         try:
             found = list(
-                score_windows(scorer, video_windows.windows_of(video_windows.jpegs_of(path), meta.clip), BATCH_SIZE)
+                score_windows(scorer, video_windows.windows_of(video_windows.jpegs_of(path, settings), clip), BATCH_SIZE)
             )
             if not found:
                 raise DecodeError("has no frame that decodes")
@@ -131,17 +138,17 @@ def table(results: dict[str, list[dict[str, Any]]]) -> list[str]:
     return [f"{name:<{widths[0]}}  {label:<{widths[1]}}  {score}" for name, label, score in rows]
 
 
-def draw(path: Path, score_WK: NDArray[np.float64], meta: CheckpointMetadata, out: Path) -> None:
+def draw(path: Path, settings: FrameSettings, score_WK: NDArray[np.float64], meta: CheckpointMetadata, out: Path) -> None:
     """Write the video with the mean of the scores so far on each frame: of all windows up to the frame's own."""
     so_far_WK = np.cumsum(score_WK, axis=0) / np.arange(1, len(score_WK) + 1)[:, None]
     span = meta.clip.frames * meta.clip.stride
 
     def frames() -> Iterator[NDArray[np.uint8]]:
-        for i, frame in enumerate(video_windows.jpegs_of(path)):
+        for i, frame in enumerate(video_windows.jpegs_of(path, settings)):
             best = best_classes(so_far_WK[i // span], meta.class_names, OVERLAY_LINES)
             yield video_drawing.written(video_drawing.pixels(frame), [f"{one['score']:.2f}  {one['label']}" for one in best])
 
-    video_drawing.write_mp4(out, open_video(path, video_windows.SHORT_SIDE, Selection()).info.fps, frames())
+    video_drawing.write_mp4(out, video_windows.stored_fps(path, settings), frames())
 
 
 def open_camera(number: int) -> cv2.VideoCapture:
@@ -154,18 +161,26 @@ def open_camera(number: int) -> cv2.VideoCapture:
     return capture
 
 
-def captured(capture: cv2.VideoCapture) -> Iterator[bytes]:
-    """A camera's frames, until it stops, as those of videos are stored."""
-    while True:
+def captured(capture: cv2.VideoCapture, settings: FrameSettings) -> Iterator[bytes]:
+    """A camera's frames, until it stops, as those of videos are stored; --max-frames does not end a camera."""
+    rate = Fraction(capture.get(cv2.CAP_PROP_FPS)).limit_denominator(1000)
+    thins = settings.fps and rate > 0
+    indices = selected_indices(Selection(settings.fps if thins else 0.0), rate)
+    reformatter = VideoReformatter()
+    wanted = next(indices)
+    for index in count():
         there, frame_HWC = capture.read()
         if not there:
             return
-        yield jpeg.encode(np.ascontiguousarray(frame_HWC[:, :, ::-1]), video_windows.QUALITY)
+        if index == wanted:
+            frame = av.VideoFrame.from_ndarray(np.asarray(frame_HWC, np.uint8), format="bgr24")
+            yield jpeg.encode(picture(frame, settings.short_side, reformatter), settings.quality)
+            wanted = next(indices)
 
 
-def follow(capture: cv2.VideoCapture, scorer: Scorer, meta: CheckpointMetadata, top_k: int) -> None:
-    """Say what each window of a camera shows, as it comes."""
-    for score_K in score_windows(scorer, video_windows.windows_of(captured(capture), meta.clip), 1):
+def follow(frames: Iterator[bytes], scorer: Scorer, meta: CheckpointMetadata, top_k: int) -> None:
+    """Print what each window of a camera shows, as it comes."""
+    for score_K in score_windows(scorer, video_windows.windows_of(frames, meta.clip), 1):
         best = best_classes(score_K.astype(np.float64), meta.class_names, top_k)
         say("  ".join(f"{one['label']} {one['score']:.2f}" for one in best))
 

@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess import extract_dataset, jpeg
+from mindrecord.manifest import Manifest
+from preprocess import jpeg
 from preprocess.annotations.find_videos import VIDEO_SUFFIXES, list_videos
 from preprocess.common.errors import InputError
+from preprocess.common.progress import say
 from preprocess.decoding.backends import open_video
-from preprocess.frame_selection import Selection
+from preprocess.decoding.types import DecodeError
+from preprocess.frame_settings import FrameSettings, different
+from train.checkpoint import CheckpointMetadata
 from train.config import ClipConfig
 from train.sampling import windows
 from train.transforms import Box, centre_crop, decode_views, frame_size
-
-SHORT_SIDE, QUALITY = extract_dataset.Options.short_side, extract_dataset.Options.quality
 
 
 def find_clips(paths: Sequence[Path]) -> list[Path]:
@@ -34,10 +36,41 @@ def find_clips(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def jpegs_of(path: Path) -> Iterator[bytes]:
-    """The frames of a video as preprocess/extract_frames.py stores them by default. Raises DecodeError as decoding does."""
-    for picture in open_video(path, SHORT_SIDE, Selection()).pictures:
-        yield jpeg.encode(picture, QUALITY)
+def jpegs_of(path: Path, settings: FrameSettings) -> Iterator[bytes]:
+    """The frames of a video as preprocess/extract_frames.py stores them with these settings.
+
+    Raises:
+        DecodeError: the video cannot be opened, or decoding breaks off and the settings do not keep what comes before.
+    """
+    count = 0
+    try:
+        for picture in open_video(path, settings.short_side, settings.selection(), settings.backend).pictures:
+            yield jpeg.encode(picture, settings.quality)
+            count += 1
+    except DecodeError:
+        if count == 0 or not settings.keep_partial:
+            raise
+
+
+def stored_fps(path: Path, settings: FrameSettings) -> float:
+    """Frames a second of what `jpegs_of` yields."""
+    return settings.stored_fps(open_video(path, settings.short_side, settings.selection(), settings.backend).info.fps)
+
+
+def frame_settings_of(meta: CheckpointMetadata, checkpoint: Path) -> FrameSettings:
+    """What shaped the frames that a checkpoint was trained on. Prints what is assumed of a checkpoint that does not say."""
+    if meta.frame_settings:
+        return meta.frame_settings
+    assumed = FrameSettings()
+    say(f"{checkpoint} does not say how its frames were made: assuming extract_frames.py's defaults, {assumed}")
+    return assumed
+
+
+def print_other_frames(meta: CheckpointMetadata, checkpoint: Path, packed: Manifest, records: Path) -> None:
+    """Print in what a checkpoint was trained on other frames than records hold, if so."""
+    other = different(meta.frame_settings, packed.frame_settings) if meta.frame_settings else ""
+    if other:
+        say(f"{checkpoint} was trained on frames of {other} as in {records}: scores may be lower")
 
 
 def windows_of(jpegs: Iterable[bytes], clip: ClipConfig) -> Iterator[NDArray[np.uint8]]:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from mindrecord import schema
-from preprocess.catalog import TRAIN, UNUSED
+from preprocess import frame_settings
+from preprocess.catalog import TRAIN, UNKNOWN, UNUSED, SplitSource, VideoKey
 from preprocess.common import files
 from preprocess.common.errors import InputError
+from preprocess.frame_settings import FrameSettings
 
 FILE_NAME = "manifest.json"
+PACK_SETTINGS = ("shard_mb", "segment_frames", "seed")
 COPY_OR_PACK = "copy the records folder again, or delete it and pack it again with mindrecord/build.py"
 
 
@@ -25,7 +28,7 @@ class StoredFile:
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Shard:
     """One MindRecord file and its index (`file` + ".db"), with what they must hold: `videos` whole, in as many `rows` or
     more."""
@@ -49,29 +52,36 @@ class Shard:
         )
 
 
-@dataclass(frozen=True)
-class Absent:
+@dataclass(frozen=True, kw_only=True)
+class Absent(VideoKey):
     """A video that the lists name and the pack lacks; `status` is the ledger's, missing or failed."""
 
-    class_name: str
-    video_id: str
     flags: tuple[int, ...]
     status: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A records folder. `settings` are the frames' and the plan's; `frames_sha256` is the hash of the ledger packed;
-    `class_videos` is what `count_classes` makes of the videos packed."""
+    """A records folder.
+
+    `frame_settings` shaped the frames, `settings` are the packing's own. `frames_sha256` is the hash of the ledger packed,
+    `splits_sha256` that of every listed video's label, flags and group, which `split_source` drew. `class_videos` is what
+    `count_classes` makes of the videos packed. `assumed` is one line on what a manifest of schema 2 leaves open, else empty.
+    """
 
     dataset: str
     class_names: tuple[str, ...]
     splits: tuple[str, ...]
+    split_source: SplitSource
+    splits_sha256: str
+    release: str
+    frame_settings: FrameSettings
     settings: dict[str, Any]
     frames_sha256: str
     shards: tuple[Shard, ...]
     absent: tuple[Absent, ...]
     class_videos: dict[str, dict[str, list[int]]]
+    assumed: str = ""
 
     def split_index(self, split: str) -> int:
         """The place of a split's flag. Raises InputError when there is no such split."""
@@ -104,7 +114,9 @@ def count_classes(
 
 def save(manifest: Manifest, folder: Path) -> None:
     """Write `manifest.json`."""
-    files.write_json(folder / FILE_NAME, {"schema": schema.VERSION, **asdict(manifest)})
+    value = asdict(manifest)
+    del value["assumed"]
+    files.write_json(folder / FILE_NAME, {"schema": schema.VERSION, **value})
 
 
 def load(folder: Path) -> Manifest:
@@ -128,17 +140,33 @@ def read(folder: Path) -> Manifest:
     if not path.is_file():
         raise InputError(f"{folder} is not a records folder (it has no {FILE_NAME}): make one with mindrecord/build.py")
     value = files.read_json(path)
-    if not isinstance(value, dict) or value.pop("schema", None) != schema.VERSION:
+    version = value.pop("schema", None) if isinstance(value, dict) else None
+    if version not in schema.READABLE:
         raise InputError(
-            f"{path} is of another schema than this version's {schema.VERSION}: "
+            f"{path} has schema {version}, this version reads 2 and {schema.VERSION}: "
             "pack the frames again with mindrecord/build.py --out a new folder"
         )
     try:
+        value |= of_schema_2(value, path) if version == 2 else {"split_source": SplitSource(**value["split_source"])}
+        value["frame_settings"] = frame_settings.from_json(value["frame_settings"])
         value["shards"] = tuple(map(shard_from_json, value["shards"]))
         value["absent"] = tuple(Absent(**video | {"flags": tuple(video["flags"])}) for video in value["absent"])
         return Manifest(**value | {name: tuple(value[name]) for name in ("class_names", "splits")})
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} has not the keys that mindrecord/build.py writes ({error}): {COPY_OR_PACK}") from None
+
+
+def of_schema_2(value: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What a manifest of schema 2 has otherwise or not at all: its `settings` are the frames' and the packing's together."""
+    settings = value["settings"]
+    return {
+        "split_source": UNKNOWN,
+        "splits_sha256": "",
+        "release": settings.get("hmdb51_release", ""),
+        "frame_settings": settings,
+        "settings": {name: settings[name] for name in PACK_SETTINGS},
+        "assumed": f"{path} is of schema 2: groups are assumed from names, how the split was drawn is not recorded",
+    }
 
 
 def shard_from_json(value: dict[str, Any]) -> Shard:

@@ -33,7 +33,7 @@ from preprocess.common.progress import say
 SIDES = {UNUSED: "unused", TRAIN: "train", TEST: "test"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Say what a records folder holds, and draw a few frames of a few clips of each class, with their names."""
 
@@ -88,7 +88,8 @@ def summary(packed: Manifest) -> list[str]:
         signatures.append(("".join(map(str, flags)), *sides, str(len(members)), *map(str, numbers), f"{size_mb:.1f}"))
     return [
         f"{packed.dataset}: {classes}, {videos} videos in {rows} rows, {frames} frames",
-        f"settings: {settings}",
+        f"frames: {packed.frame_settings}; {settings}",
+        f"splits drawn {packed.split_source}",
         "",
         *table(splits),
         "",

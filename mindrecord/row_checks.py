@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,29 +13,32 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from mindrecord.manifest import Manifest, Shard, count_classes
-from preprocess.catalog import TEST, TRAIN
+from preprocess.annotations.official_counts import shared_officially
+from preprocess.catalog import TEST, TRAIN, VideoKey
+from preprocess.groups import group_by_name
 
 PACK_AGAIN = "delete the records folder and pack it again with mindrecord/build.py"
-OTHER_LISTS = "extract with the data set's official lists and pack again"
+OTHER_SPLIT = {
+    "lists": "extract with the data set's official lists and pack again",
+    "folders": "move the images and pack again",
+    "random": "extract with --split-by group and pack again",
+    "group": "extract again and pack again",
+    "unknown": "extract with the official lists, or with --split-by group, and pack again",
+}
+"""What to do about a group on both sides, by how the split was drawn."""
 
 
-@dataclass(frozen=True)
-class FoundVideo:
-    """A video of a shard, as its first row has it; the flags are the shard's."""
+@dataclass(frozen=True, kw_only=True)
+class FoundVideo(VideoKey):
+    """A video of a shard, as its first row has it; the flags are the shard's. `group` is empty where the row has none."""
 
     shard: str
-    class_name: str
-    video_id: str
     label: int
+    group: str
     flags: tuple[int, ...]
 
-    @property
-    def name(self) -> str:
-        """`Class/video_id`."""
-        return f"{self.class_name}/{self.video_id}"
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FoundShard:
     """What a shard holds, and what is wrong with it, a line each."""
 
@@ -56,7 +59,14 @@ def check_shard(
         count += 1
         held = len(row["offsets"]) - 1
         first, total = int(row["first_frame"]), int(row["video_frames"])
-        video = FoundVideo(shard.file, str(row["class_name"]), str(row["video_id"]), int(row["label"]), shard.flags)
+        video = FoundVideo(
+            class_name=str(row["class_name"]),
+            video_id=str(row["video_id"]),
+            shard=shard.file,
+            label=int(row["label"]),
+            group=str(row.get("group", "")),
+            flags=shard.flags,
+        )
         wrong = list(row_problems(row, video, class_names))
         if first == 0 or not videos or videos[-1].name != video.name:
             if missing:
@@ -77,7 +87,12 @@ def check_shard(
     ):
         if found != written:
             problems.append(f"has {found} {what}, the manifest says {written}")
-    return FoundShard(count, frames, tuple(videos), tuple(f"{shard.file}: {text}: {PACK_AGAIN}" for text in problems))
+    return FoundShard(
+        rows=count,
+        frames=frames,
+        videos=tuple(videos),
+        problems=tuple(f"{shard.file}: {text}: {PACK_AGAIN}" for text in problems),
+    )
 
 
 def row_problems(row: Mapping[str, Any], video: FoundVideo, class_names: Sequence[str]) -> Iterator[str]:
@@ -129,12 +144,6 @@ def check_pack(packed: Manifest, videos: Iterable[FoundVideo]) -> list[str]:
         there = seen.get(f"{absent.class_name}/{absent.video_id}")
         if there:
             problems.append(f"{there.shard}: {there.name} is there, the manifest has it as {absent.status}: {PACK_AGAIN}")
-    for group, members in groups(seen.values()).items() if packed.dataset == "ucf101" else ():
-        for split, (train, test) in sides(packed.splits, members).items():
-            problems.append(
-                f"{test.shard}: in split {split} {test.name} tests and {train.name} in {train.shard} trains, both of group "
-                f"{group}: {OTHER_LISTS}"
-            )
     return problems
 
 
@@ -148,14 +157,48 @@ def sides(splits: Sequence[str], videos: Sequence[FoundVideo]) -> dict[str, tupl
     return found
 
 
-def groups(videos: Iterable[FoundVideo]) -> dict[str, list[FoundVideo]]:
-    """UCF101's videos by group: clips of one group are cut from one film. A video of another name is in none."""
-    found: dict[str, list[FoundVideo]] = {}
+@dataclass(frozen=True, kw_only=True)
+class Leak:
+    """A group of which one video trains and another tests in `split`; `official` where the official lists may have it so."""
+
+    split: str
+    group: str
+    train: FoundVideo
+    test: FoundVideo
+    official: bool
+
+
+def find_leaks(packed: Manifest, videos: Iterable[FoundVideo]) -> list[Leak]:
+    """The groups that are on both sides of a split: clips of one group are cut from one film, and look alike."""
+    groups: dict[str, list[FoundVideo]] = {}
     for video in videos:
-        match = re.fullmatch(r"(v_.+_g\d+)_c\d+", video.video_id.lower())
-        if match:
-            found.setdefault(match[1], []).append(video)
-    return found
+        groups.setdefault(video.group or group_by_name(packed.dataset, video.class_name, video.video_id), []).append(video)
+    return [
+        Leak(split=split, group=group, train=train, test=test, official=shared_officially(packed.dataset, split, group))
+        for group, members in groups.items()
+        for split, (train, test) in sides(packed.splits, members).items()
+    ]
+
+
+def leak_problems(packed: Manifest, leaks: Iterable[Leak]) -> list[str]:
+    """A line for each leak that is not the official lists' own."""
+    return [
+        f"{leak.test.shard}: in split {leak.split} {leak.test.name} tests and {leak.train.name} in {leak.train.shard} "
+        f"trains, both of group {leak.group}: {OTHER_SPLIT[packed.split_source.drawn]}"
+        for leak in leaks
+        if not leak.official
+    ]
+
+
+def leak_notes(leaks: Sequence[Leak]) -> list[str]:
+    """A line for each split with leaks that are the official lists' own."""
+    counts = Counter(leak.split for leak in leaks if leak.official)
+    first = {leak.split: leak for leak in reversed(leaks) if leak.official}
+    return [
+        f"split {split}: {count} groups are on both sides, as the lists have it; the first is {first[split].group}, of "
+        f"which {first[split].train.name} trains and {first[split].test.name} tests"
+        for split, count in sorted(counts.items())
+    ]
 
 
 def check_counts(packed: Manifest, videos: Iterable[FoundVideo]) -> list[str]:

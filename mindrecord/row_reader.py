@@ -25,6 +25,8 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         ds.config.set_prefetch_size(before)
     for row in iterator:
         scalars = {
-            name: row[name].item() for name, field in schema.FIELDS.items() if "shape" not in field and name != "jpegs"
+            name: row[name].item()
+            for name, field in schema.FIELDS.items()
+            if name in row and "shape" not in field and name != "jpegs"
         }
         yield {**row, **scalars, "jpegs": row["jpegs"].view(np.uint8).data}

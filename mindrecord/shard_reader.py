@@ -15,7 +15,7 @@ import os
 import sqlite3
 from collections.abc import Collection
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 
 from mindrecord import schema
 from mindrecord.manifest import Manifest
+from preprocess.catalog import VideoKey
 from preprocess.common.errors import InputError
+from preprocess.groups import group_by_name
 
 LAYOUT = "3.0"
 BLOB_FIELDS = ["flags", "jpegs", "offsets"]
@@ -32,7 +34,7 @@ LENGTH_BYTES = 8
 HEAD_BYTES = 4096  # of a row, more than what comes before its JPEGs
 WIDTHS = 1 << (np.arange(256)[:, None] >> np.array([6, 4, 2, 0]) & 3)  # the widths that each byte of them says
 COLUMNS = [*(f"{name}_0" for name in schema.INDEXED), "PAGE_ID_BLOB", "PAGE_OFFSET_BLOB", "PAGE_OFFSET_BLOB_END"]
-ROWS = f"SELECT {', '.join(COLUMNS)} FROM INDEXES ORDER BY ROW_ID"
+GROUP = "group_0"  # the one column that schema 2 lacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +46,15 @@ class Row:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Video:
-    """A video, whole or in segments, and where its frames are."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Video(VideoKey):
+    """A video, whole or in segments, and where its frames are. `group` is empty in a shard of schema 2."""
 
-    class_name: str
-    video_id: str
     label: int
+    group: str
     frames: int
     path: Path
     rows: tuple[Row, ...]
-
-    @property
-    def name(self) -> str:
-        """`Class/video_id`."""
-        return f"{self.class_name}/{self.video_id}"
 
 
 def videos_of(path: Path) -> list[Video]:
@@ -85,18 +81,42 @@ def indexed_videos(path: Path, header: dict[str, Any]) -> list[Video]:
     with closing(
         sqlite3.connect(f"{path.with_name(path.name + '.db').resolve().as_uri()}?mode=ro&immutable=1", uri=True)
     ) as db:
-        for class_name, video_id, label, first_frame, frames, page, start, end in db.execute(ROWS):
+        names = {row[1] for row in db.execute("PRAGMA table_info(INDEXES)")}
+        columns = ", ".join(name if name in names or name != GROUP else "''" for name in COLUMNS)
+        found = db.execute(f"SELECT {columns} FROM INDEXES ORDER BY ROW_ID")
+        for class_name, video_id, label, group, first_frame, frames, page, start, end in found:
             page_start = header["header_size"] + page * header["page_size"]
             row = Row(first_frame, page_start + start, page_start + end)
             before = videos.pop().rows if first_frame > 0 else ()
-            videos.append(Video(class_name, video_id, label, frames, path, (*before, row)))
+            videos.append(
+                Video(
+                    class_name=class_name,
+                    video_id=video_id,
+                    label=label,
+                    group=group,
+                    frames=frames,
+                    path=path,
+                    rows=(*before, row),
+                )
+            )
     return videos
 
 
 def videos_of_split(records: Path, manifest: Manifest, split: str, flag: int, without: Collection[str] = ()) -> list[Video]:
-    """The videos with `flag` in `split`, in the order of the shards, but for those `without`, named Class/video_id."""
+    """The videos with `flag` in `split`, in the order of the shards, but for those `without`, named Class/video_id.
+
+    Videos of a pack of schema 2 get the group that their name tells.
+
+    Raises:
+        InputError: there is no such split, or a shard is damaged.
+    """
     found = [video for shard in manifest.shards_of(split, flag) for video in videos_of(records / shard.file)]
-    return [video for video in found if video.name not in without]
+    return [with_group(video, manifest.dataset) for video in found if video.name not in without]
+
+
+def with_group(video: Video, dataset: str) -> Video:
+    """The video, its group taken from its name where its shard does not have it."""
+    return video if video.group else replace(video, group=group_by_name(dataset, video.class_name, video.video_id))
 
 
 def read_frames(video: Video, frames: NDArray[np.int64]) -> list[memoryview]:

@@ -24,7 +24,7 @@ BATCH_ROWS, BATCH_BYTES = 256, 8 * MIB
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ShardTask:
     """One shard to write: where, with which page size, from which videos, and what a run before says it has written."""
 
@@ -102,6 +102,7 @@ def make_rows(packable: PackableVideo) -> Iterator[dict[str, Any]]:
             "class_name": video.class_name,
             "video_id": video.video_id,
             "label": video.label,
+            "group": video.group,
             "flags": np.array(video.flags, np.int32),
             "fps": packable.fps,
             "first_frame": row.first_frame,
@@ -137,7 +138,7 @@ def keep_freed_memory() -> None:
 def digest(row: dict[str, Any]) -> str:
     """A hash of everything in a row."""
     numbers = [int(row[name]) for name in ("label", "first_frame", "video_frames")]
-    sha = hashlib.sha256(repr([row["class_name"], row["video_id"], float(row["fps"]), *numbers]).encode())
+    sha = hashlib.sha256(repr([row["class_name"], row["video_id"], row["group"], float(row["fps"]), *numbers]).encode())
     for name in ("flags", "offsets"):
         sha.update(np.asarray(row[name]).astype(np.int64).tobytes())
     sha.update(row["jpegs"])

@@ -11,7 +11,7 @@ from typing import Any
 
 from mindrecord.manifest import Shard, shard_from_json
 from preprocess.common import files
-from preprocess.common.errors import InputError
+from preprocess.common.journal import Journal
 from preprocess.common.progress import say
 
 PLAN, FINISHED, RECORDS = "plan.json", "finished.jsonl", "records"
@@ -25,6 +25,9 @@ class Building:
         self.out = out
         self.folder = out.with_name(f".{out.name}.building")
         self.records = self.folder / RECORDS
+        self.journal = Journal(
+            self.folder / FINISHED, shard_from_json, asdict, f"delete the folder {self.folder} and pack again"
+        )
 
     def begin(self, plan: dict[str, Any]) -> dict[str, Shard]:
         """Make the folder, or go on with it; returns the shards by file that a run before has finished there.
@@ -38,24 +41,22 @@ class Building:
         if path.is_file():
             say(f"{self.folder} was left by a run over other frames or settings: its shards are deleted")
         shutil.rmtree(self.records, ignore_errors=True)
-        (self.folder / FINISHED).unlink(missing_ok=True)
+        self.journal.path.unlink(missing_ok=True)
         self.records.mkdir(parents=True)
         files.write_json(path, plan)
         return {}
 
     def finished(self) -> dict[str, Shard]:
-        """The lines of `finished.jsonl` by file. A last line that was cut off by a kill is left out."""
-        path = self.folder / FINISHED
-        try:
-            shards = [shard_from_json(json.loads(line)) for line in files.whole_lines(path)]
-        except (ValueError, TypeError, KeyError, AttributeError):
-            raise InputError(f"{path} is damaged: delete the folder {self.folder} and pack again") from None
-        return {shard.file: shard for shard in shards}
+        """The shards of `finished.jsonl` by file.
+
+        Raises:
+            InputError: a line is damaged.
+        """
+        return {shard.file: shard for shard in self.journal.read()}
 
     def append(self, shard: Shard) -> None:
-        """Record a shard that is done, in one write."""
-        with (self.folder / FINISHED).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(shard)) + "\n")
+        """Record a shard that is done."""
+        self.journal.append(shard)
 
     def publish(self) -> None:
         """Rename the records into place. An empty folder that stands there is replaced."""

@@ -20,7 +20,17 @@ import tyro
 from mindrecord import checksums, manifest
 from mindrecord.manifest import Manifest, Shard
 from mindrecord.plan import MIB
-from mindrecord.row_checks import PACK_AGAIN, FoundShard, check_counts, check_pack, check_shard
+from mindrecord.row_checks import (
+    PACK_AGAIN,
+    FoundShard,
+    Leak,
+    check_counts,
+    check_pack,
+    check_shard,
+    find_leaks,
+    leak_notes,
+    leak_problems,
+)
 from mindrecord.row_reader import read_rows
 from preprocess.common import cli, files
 from preprocess.common.cpus import worker_count
@@ -39,7 +49,7 @@ class Options:
     """Processes; 0 takes every core this process may use."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Check:
     """One shard to check, and what of the manifest its rows depend on."""
 
@@ -58,19 +68,26 @@ def main(options: Options) -> int:
     strangers = name_strangers(options.records, packed, damage)
     sound = [shard for shard in packed.shards if not any(file.name in damage for file in shard.stored_files)]
     checks = [
-        Check(options.records.resolve(), shard, packed.class_names, packed.settings["segment_frames"]) for shard in sound
+        Check(
+            folder=options.records.resolve(),
+            shard=shard,
+            class_names=packed.class_names,
+            segment_frames=packed.settings["segment_frames"],
+        )
+        for shard in sound
     ]
     found = list(progress(executors.run(check, checks, workers, crashed=unreadable), "shards", total=len(checks)))
     videos = [video for shard in found for video in shard.videos]
     problems = [*damage.values(), *strangers, *(text for shard in found for text in shard.problems)]
-    problems += check_pack(packed, videos)
+    leaks = find_leaks(packed, videos)
+    problems += check_pack(packed, videos) + leak_problems(packed, leaks)
     if len(videos) == sum(shard.videos for shard in packed.shards):  # otherwise that is said of a shard already
         problems += check_counts(packed, videos)
     for problem in sorted(problems):
         say(problem)
     if problems:
         raise InputError(f"{len(problems)} problems in {options.records}, named above with what to do")
-    report(packed, found)
+    report(packed, found, leaks)
     return 0
 
 
@@ -106,18 +123,23 @@ def check(task: Check) -> FoundShard:
 
 def unreadable(task: Check, reason: str) -> FoundShard:
     """What is found in a shard that MindRecord cannot read."""
-    return FoundShard(0, 0, (), (f"{task.shard.file} cannot be read: {reason}: {PACK_AGAIN}",))
+    return FoundShard(rows=0, frames=0, videos=(), problems=(f"{task.shard.file} cannot be read: {reason}: {PACK_AGAIN}",))
 
 
-def report(packed: Manifest, found: list[FoundShard]) -> None:
+def report(packed: Manifest, found: list[FoundShard], leaks: list[Leak]) -> None:
     """Say what was checked."""
     say(f"{2 * len(packed.shards)} files have the sizes and SHA-256 that the manifest says")
     say(
         f"{sum(shard.rows for shard in found)} rows of {sum(len(shard.videos) for shard in found)} videos are whole and in "
         f"order, {sum(shard.frames for shard in found)} JPEGs decode to their end"
     )
-    leaks = ", no UCF101 group is on both sides of a split" if packed.dataset == "ucf101" else ""
-    say(f"no video is there twice{leaks}, each of {len(packed.class_names)} classes has as many as the manifest says")
+    groups = "" if leaks else ", no group is on both sides of a split"
+    say(f"no video is there twice{groups}, each of {len(packed.class_names)} classes has as many as the manifest says")
+    for note in leak_notes(leaks):
+        say(note)
+    if packed.assumed:
+        say(packed.assumed)
+    say(f"splits drawn {packed.split_source}")
     for split, sides in packed.class_videos.items():
         say(f"split {split}: {sum(sides['train'])} train, {sum(sides['test'])} test")
 

@@ -42,7 +42,7 @@ def main(options: Options) -> int:
     refuse_other_file(options.out)
     index = listed.splits.index(options.split)
     ok = [video for video in listed.videos if entries[video.name].status == ledger.OK]
-    counts = {video.name: entries[video.name].decoded_frames for video in ok}
+    counts = {video.name: entries[video.name].stored_frames for video in ok}
     value = kenshohara_json.to_value(listed.class_names, ok, index, counts)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(options.out, value)

@@ -2,192 +2,132 @@
 
 from __future__ import annotations
 
-import math
-import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
-from preprocess import catalog, frame_store, ledger
-from preprocess.annotations import ReaderOptions, read_catalog, videos_folder
-from preprocess.annotations.find_videos import Matched, match
-from preprocess.catalog import Catalog
+import tyro
+
+from preprocess import catalog, ledger
+from preprocess.annotations import ReaderOptions
+from preprocess.annotations.find_videos import Matched
+from preprocess.catalog import Catalog, Extraction
 from preprocess.common import files
-from preprocess.common.cpus import worker_count
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
-from preprocess.decoding.backends import check_backend
-from preprocess.extract_video import Settings, Task, extract, failed
+from preprocess.dataset_options import DatasetOptions
+from preprocess.extract_video import Task, extract, given_up
+from preprocess.frame_settings import different
 from preprocess.workers import executors
 
 NAMES_SHOWN = 25
 FAILURES = "failures.csv"
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions(ReaderOptions):
+    """The reader's, with the shorter name that --split-seed has in this command."""
+
+    split_seed: Annotated[int, tyro.conf.arg(aliases=["--seed"])] = 0
+    """For folder: seed of that draw."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(DatasetOptions):
     """Decode every listed video into a folder of JPEGs, once, and keep a ledger of what became of each."""
 
-    dataset: str = "ucf101"
-    """Whose lists to read: ucf101, hmdb51, activitynet, kinetics400, kinetics600, kinetics700, moments, kinetics700_moments,
-    json (the annotation JSON that the field exchanges), or folder (your own, video/<Class>/<name>)."""
-    root: Path = Path("data/UCF101")
-    """The data set's folder; holds video/ and split/, for kinetics700_moments kinetics700/ and moments/ that hold them."""
     out: Path = Path("work/frames")
     """The frames folder to write, or to complete."""
-    short_side: int = 240
-    """Scale frames so that the shorter side has this many pixels (never enlarged). 240 as the paper; 128 is enough for
-    training at 112 and twice as fast to read; 0 keeps the size."""
-    quality: int = 90
-    """JPEG quality, 1 to 100."""
-    layout: str = "dir"
+    layout: Literal["dir", "zip"] = "dir"
     """dir, a folder of files a video, or zip, one stored zip a video with the same names inside: a file a frame is slow to
     make, and too many for some shared file systems."""
-    fps: float = 0.0
-    """Keep so many frames a second, evenly; 0 keeps all, and so does a rate above the video's own."""
-    max_frames: int = 0
-    """Keep at most so many frames of a video; 0 keeps all."""
-    backend: str = "pyav"
-    """What decodes: pyav, or ffmpeg, a program of this machine, for codecs that PyAV lacks."""
-    keep_partial: bool = False
-    """A video that breaks off keeps the frames before the break, instead of counting as failed; the ledger says so."""
-    workers: int = 0
-    """Processes; 0 takes every core this process may use."""
-    cluster: str = ""
-    """A Dask cluster instead of processes here: tcp://host:port of its scheduler, or local:N."""
-    allow_missing: bool = False
-    """Listed videos that are not on disk are counted and left out, instead of ending with exit code 2."""
-    max_failures: str = "0"
-    """How many videos, or what share of those on disk (as 5%), may fail to decode before the exit code is 2. The others
-    are extracted in any case."""
-    split_by: str = ReaderOptions.split_by
-    """For folder: random, a fifth of each class's clips is drawn for testing, or group, clips of one group stay together."""
-    seed: int = ReaderOptions.seed
-    """For folder: seed of that draw."""
-    group_pattern: str = ReaderOptions.group_pattern
-    """For folder: a regular expression that fits a file's name without its suffix and has the group in parentheses; as it
-    is, all before the last underscore. A name that it does not fit is a group of its own."""
-    hmdb51_release: str = ReaderOptions.hmdb51_release
-    """For hmdb51: whether the videos are those of the original or the stabilised release; names and lists are the same."""
-
-    @property
-    def videos(self) -> Path:
-        """The folder that the listed paths are relative to."""
-        return videos_folder(self.dataset, self.root)
-
-    @property
-    def reader(self) -> ReaderOptions:
-        """What the data set's reader is told."""
-        return ReaderOptions(self.split_by, self.seed, self.group_pattern, self.hmdb51_release)
+    reader: Annotated[ReaderOptions, tyro.conf.arg(name="")] = field(default_factory=SplitOptions)
 
 
 def main(options: Options) -> int:
-    check(options)
+    options.check()
     say(f"{options.dataset} at {options.root} -> {options.out}")
-    listed, matched = find_videos(options)
-    settings = asdict(extraction_settings(options)) | options.reader.recorded(options.dataset)
+    listed, matched = options.find_videos()
+    extraction = Extraction(frame_settings=options.frame_settings, layout=options.layout, unlisted=matched.unlisted)
     files.refuse_other_folder(options.out, catalog.FILE_NAME, "a frames folder")
     with files.locked(options.out):
-        refuse_mixing(options.out, listed, settings)
+        refuse_mixing(options.out, listed, extraction)
         options.out.mkdir(parents=True, exist_ok=True)
-        catalog.save(listed, options.out, settings=settings, unlisted=list(matched.unlisted))
+        catalog.save(listed, options.out, extraction)
         began = time.monotonic()
         entries = extract_all(options, listed, matched)
         report(options, matched, entries, time.monotonic() - began)
-    return exit_code(options, listed, entries)
-
-
-def find_videos(options: Options) -> tuple[Catalog, Matched]:
-    """Read the lists and find their videos. Raises InputError when none is there."""
-    listed = read_catalog(options.dataset, options.root, options.reader)
-    matched = match(listed, options.videos)
-    if not matched.found:
-        raise InputError(
-            f"none of the {len(listed.videos)} listed videos is under {options.videos}: "
-            f"the first would be {options.videos / listed.videos[0].path}"
-        )
-    return listed, matched
-
-
-def missing(options: Options, matched: Matched) -> dict[str, ledger.Entry]:
-    """The lines of the videos that are not on disk, by name."""
-    return {
-        video.name: ledger.Entry(video.class_name, video.video_id, video.path, ledger.MISSING, f"not under {options.videos}")
-        for video in matched.missing
-    }
-
-
-def check(options: Options) -> None:
-    """Raise InputError on a value out of range."""
-    if not 1 <= options.quality <= 100:
-        raise InputError(f"--quality {options.quality} is not between 1 and 100")
-    if min(options.short_side, options.fps, options.max_frames) < 0 or not math.isfinite(options.fps):
-        raise InputError("--short-side, --fps and --max-frames are numbers of 0 or more")
-    worker_count(options.workers)
-    if options.layout not in frame_store.LAYOUTS:
-        raise InputError(f"--layout {options.layout} is not one of {', '.join(frame_store.LAYOUTS)}")
-    allowed_failures(options.max_failures, 0)
-    check_backend(options.backend)
-
-
-def extraction_settings(options: Options) -> Settings:
-    """What of the options shapes the frames."""
-    return Settings(
-        short_side=options.short_side,
-        quality=options.quality,
-        layout=options.layout,
-        fps=options.fps,
-        max_frames=options.max_frames,
-        keep_partial=options.keep_partial,
-        backend=options.backend,
+    counts = ledger.counts(entries)
+    options.check_outcome(
+        failed=counts[ledger.FAILED],
+        done=counts[ledger.OK],
+        missing=counts[ledger.MISSING],
+        see=str(options.out / FAILURES),
     )
+    return 0
 
 
-def allowed_failures(text: str, found: int) -> int:
-    """`--max-failures` as a number of videos. Raises InputError unless it is a count or a percentage."""
-    parts = re.fullmatch(r"(\d+)(%?)", text)
-    if parts is None:
-        raise InputError(f"--max-failures {text} is neither a count nor a percentage, such as 3 or 5%")
-    return found * int(parts[1]) // 100 if parts[2] else int(parts[1])
+def refuse_mixing(out: Path, listed: Catalog, extraction: Extraction) -> None:
+    """Check that frames of these lists and settings may go into `out`. Another split may: it leaves the frames as they are.
 
-
-def refuse_mixing(out: Path, listed: Catalog, settings: dict[str, object]) -> None:
-    """Raise InputError when `out` holds frames of another data set or of other settings."""
+    Raises:
+        InputError: `out` holds frames of another data set or of other settings.
+    """
     if not (out / catalog.FILE_NAME).is_file():
         return
     before, written = catalog.load(out)
-    if (before.dataset, before.class_names) != (listed.dataset, listed.class_names):
+    if (before.dataset, before.class_names, before.release) != (listed.dataset, listed.class_names, listed.release):
+        name = f"{before.dataset} {before.release}".strip()
         raise InputError(
-            f"{out} holds frames of {before.dataset} with {len(before.class_names)} classes, these lists have "
-            f"other classes: choose another --out"
+            f"{out} holds frames of {name} with {len(before.class_names)} classes, not of "
+            f"{f'{listed.dataset} {listed.release}'.strip()} with these {len(listed.class_names)}: choose another --out"
         )
-    for name, value in settings.items():
-        if written["settings"].get(name) != value:
-            raise InputError(
-                f"{out} holds frames of {name} {written['settings'].get(name)}, this run asks for {value}: "
-                "choose another --out, or delete that folder to start over"
-            )
+    other = different(written.frame_settings, extraction.frame_settings)
+    if not other and written.layout != extraction.layout:
+        other = f"layout {written.layout}, not {extraction.layout}"
+    if other:
+        raise InputError(
+            f"{out} holds frames of {other} as this run asks for: choose another --out, or delete that folder to start over"
+        )
+    if flags_of(before) != flags_of(listed):
+        say(f"{out} had another split, drawn {before.split_source}; the frames are kept")
+        say(f"the split is now drawn {listed.split_source}")
+
+
+def flags_of(listed: Catalog) -> dict[str, tuple[int, ...]]:
+    """The split flags of each video, by name."""
+    return {video.name: video.flags for video in listed.videos}
 
 
 def extract_all(options: Options, listed: Catalog, matched: Matched) -> list[ledger.Entry]:
     """Extract what is not there yet; returns one entry a listed video, in the catalog's order, as the ledger has it."""
+    journal = ledger.journal(options.out)
     before = ledger.read(options.out)
-    ledger.rewrite(options.out, before.values())  # without a last line that was cut off, which would swallow the next
-    settings = extraction_settings(options)
     tasks = [
-        Task(video, path, options.videos.resolve(), options.out.resolve(), settings, before.get(video.name))
+        Task(
+            video=video,
+            path=path,
+            videos=options.videos.resolve(),
+            frames=options.out.resolve(),
+            layout=options.layout,
+            settings=options.frame_settings,
+            before=before.get(video.name),
+        )
         for video, path in matched.found.items()
     ]
-    entries = missing(options, matched)
-    results = executors.run(extract, tasks, options.workers, options.cluster, crashed=failed)
+    entries = options.missing(matched)
+    results = executors.run(
+        extract, tasks, options.workers, options.cluster, crashed=given_up, timeout_s=options.video_timeout
+    )
     for entry in progress(results, "videos", total=len(tasks)):
         entries[entry.name] = entry
         if entry != before.get(entry.name):
-            ledger.append(options.out, entry)
+            journal.append(entry)
         if entry.status == ledger.FAILED:
             say(f"failed: {entry.path}: {entry.reason}")
     ordered = [entries[video.name] for video in listed.videos]
-    ledger.rewrite(options.out, ordered)
+    journal.rewrite(ordered)
     write_failures(options.out, ordered)
     return ordered
 
@@ -207,12 +147,12 @@ def write_failures(out: Path, entries: list[ledger.Entry]) -> None:
 def report(options: Options, matched: Matched, entries: list[ledger.Entry], seconds: float) -> None:
     """Say what became of every listed video and of every video on disk."""
     counts = ledger.counts(entries)
-    frames = sum(entry.decoded_frames for entry in entries)
+    frames = sum(entry.stored_frames for entry in entries)
     say(
         f"{len(entries)} listed videos = {counts[ledger.OK]} ok + {counts[ledger.FAILED]} failed + "
         f"{counts[ledger.MISSING]} missing; {frames} frames in {seconds:.1f} s"
     )
-    differing = sum(e.status == ledger.OK and e.declared_frames not in (0, e.decoded_frames) for e in entries)
+    differing = sum(entry.header_is_wrong for entry in entries)
     if differing:
         say(f"{differing} videos decode to another number of frames than their header says; the ledger has both counts")
     if matched.unlisted:
@@ -221,19 +161,3 @@ def report(options: Options, matched: Matched, entries: list[ledger.Entry], seco
             f"{len(matched.unlisted)} videos on disk are in no list and were left out: {shown} "
             f"(all in {options.out / catalog.FILE_NAME}, unlisted)"
         )
-
-
-def exit_code(options: Options, listed: Catalog, entries: list[ledger.Entry]) -> int:
-    """0, or InputError when more videos failed or are missing than was allowed. What could be done is done."""
-    counts = ledger.counts(entries)
-    if counts[ledger.FAILED] > allowed_failures(options.max_failures, counts[ledger.OK] + counts[ledger.FAILED]):
-        raise InputError(
-            f"{counts[ledger.FAILED]} videos failed, --max-failures is {options.max_failures}: see "
-            f"{options.out / FAILURES}; the others are extracted"
-        )
-    if counts[ledger.MISSING] and not options.allow_missing:
-        raise InputError(
-            f"{counts[ledger.MISSING]} of {len(listed.videos)} listed videos are not under "
-            f"{options.videos}; the others are extracted. If that is meant, pass --allow-missing"
-        )
-    return 0

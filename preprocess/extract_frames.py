@@ -13,7 +13,7 @@ if __name__ == "__main__":  # worker processes import this file too, under anoth
 
     from preprocess.workers.forkserver import preload
 
-    preload("preprocess.extract_video", "preprocess.decoding.pyav_backend", "preprocess.workers.executors")
+    preload("preprocess.extract_video", "preprocess.decoding.pyav_backend", "preprocess.workers.processes")
 
     from preprocess.common import cli
     from preprocess.extract_dataset import Options, main

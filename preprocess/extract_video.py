@@ -16,23 +16,10 @@ from preprocess.common import files
 from preprocess.decoding.backends import open_video
 from preprocess.decoding.riff import missing_bytes
 from preprocess.decoding.types import DecodeError
-from preprocess.frame_selection import Selection
+from preprocess.frame_settings import FrameSettings
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What shapes the frames; one frames folder has one. Recorded in catalog.json."""
-
-    short_side: int
-    quality: int
-    layout: str
-    fps: float
-    max_frames: int
-    keep_partial: bool
-    backend: str
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One video to extract: its `path` below `videos` as the disk spells it, where its frames go, how, and what the ledger
     says of it from before."""
@@ -41,7 +28,8 @@ class Task:
     path: str
     videos: Path
     frames: Path
-    settings: Settings
+    layout: str
+    settings: FrameSettings
     before: ledger.Entry | None
 
     @property
@@ -52,7 +40,7 @@ class Task:
     @property
     def target(self) -> Path:
         """The folder or zip of its frames."""
-        return frame_store.target(self.frames, self.video.class_name, self.video.video_id, self.settings.layout)
+        return frame_store.target(self.frames, self.video.class_name, self.video.video_id, self.layout)
 
 
 def extract(task: Task) -> ledger.Entry:
@@ -69,7 +57,7 @@ def extract(task: Task) -> ledger.Entry:
 def replacing_store(task: Task) -> Iterator[frame_store.Writer]:
     """Where the video's frames go; those from before are deleted when it does not decode."""
     try:
-        with frame_store.frame_writer(task.target, task.settings.layout) as write:
+        with frame_store.frame_writer(task.target, task.layout) as write:
             yield write
     except DecodeError:
         frame_store.remove(task.target)
@@ -113,7 +101,21 @@ def source_sha256(path: Path) -> str:
 def failed(task: Task, reason: str) -> ledger.Entry:
     """The line of a video that gave no frames."""
     video = task.video
-    return ledger.Entry(video.class_name, video.video_id, task.path, ledger.FAILED, reason=reason, segment_s=video.segment_s)
+    return ledger.Entry(
+        class_name=video.class_name,
+        video_id=video.video_id,
+        path=task.path,
+        status=ledger.FAILED,
+        reason=reason,
+        segment_s=video.segment_s,
+    )
+
+
+def given_up(task: Task, reason: str) -> ledger.Entry:
+    """The line of a video whose worker died or was ended. What the worker left is deleted, as are frames from before."""
+    for path in (frame_store.partial_path(task.target), task.target):
+        frame_store.remove(path)
+    return failed(task, reason)
 
 
 def same_source(one: ledger.Entry, other: ledger.Entry) -> bool:
@@ -128,7 +130,7 @@ def write_frames(task: Task, write: frame_store.Writer, entry: ledger.Entry) -> 
     frame is written into the entry's reason instead.
     """
     settings = task.settings
-    selection = Selection(settings.fps, settings.max_frames, task.video.segment_s)
+    selection = settings.selection(task.video.segment_s)
     video = open_video(task.source, settings.short_side, selection, settings.backend)
     count = jpeg_bytes = height = width = 0
     sha256 = hashlib.sha256()
@@ -152,8 +154,9 @@ def write_frames(task: Task, write: frame_store.Writer, entry: ledger.Entry) -> 
         entry,
         reason=reason,
         declared_frames=info.declared_frames,
-        decoded_frames=count,
-        fps=round(min(info.fps, settings.fps or info.fps), 6),
+        decoded_frames=video.progress.frames if video.progress.at_end else 0,
+        stored_frames=count,
+        fps=round(settings.stored_fps(info.fps), 6),
         codec=info.codec,
         width=info.width,
         height=info.height,

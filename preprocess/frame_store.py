@@ -11,19 +11,22 @@ from pathlib import Path
 from typing import TypeVar
 
 from preprocess.common.errors import InputError
-from preprocess.stored_zip import StoredZip
 
 FRAME_NAME = "image_{:05d}.jpg"  # 1-based, as the field's tools expect
 FOLDER, ZIP = "dir", "zip"
 LAYOUTS = (FOLDER, ZIP)
 T = TypeVar("T")
 Writer = Callable[[int, bytes], None]  # of a frame's number and its JPEG
-WRITE_BYTES = 1 << 18
 
 
 def target(frames: Path, class_name: str, video_id: str, layout: str) -> Path:
     """The folder, or the zip file, that holds a video's frames."""
     return frames / class_name / (f"{video_id}.zip" if layout == ZIP else video_id)
+
+
+def partial_path(path: Path) -> Path:
+    """Where a video's frames are until they are complete."""
+    return path.with_name(f".{path.name}.partial")
 
 
 def remove(path: Path) -> None:
@@ -37,15 +40,13 @@ def remove(path: Path) -> None:
 @contextlib.contextmanager
 def frame_writer(path: Path, layout: str) -> Iterator[Writer]:
     """Yield `write(number, jpeg)`; what was written becomes `path` by one rename, or nothing does when the block raises."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_path(path)
     partial.parent.mkdir(parents=True, exist_ok=True)
     remove(partial)
     try:
         if layout == ZIP:
-            with partial.open("wb", buffering=WRITE_BYTES) as stream:
-                archive = StoredZip(stream)
-                yield lambda number, jpeg: archive.write(FRAME_NAME.format(number), jpeg)
-                archive.close()
+            with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:  # its members have zipfile's date, 1980
+                yield lambda number, jpeg: archive.writestr(zipfile.ZipInfo(FRAME_NAME.format(number)), jpeg)
         else:
             partial.mkdir()
             with opened_folder(partial) as folder:

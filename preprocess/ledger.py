@@ -8,31 +8,31 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from preprocess.catalog import Catalog
-from preprocess.common import files
+from preprocess.catalog import Catalog, VideoKey
 from preprocess.common.errors import InputError
+from preprocess.common.journal import Journal
 
 FILE_NAME = "ledger.jsonl"
 OK, FAILED, MISSING = "ok", "failed", "missing"
 
 
-@dataclass(frozen=True)
-class Entry:
+@dataclass(frozen=True, kw_only=True)
+class Entry(VideoKey):
     """What became of one video. Sizes in pixels or bytes; counts and sizes of what was not reached are 0.
 
-    `declared_frames` is the header's count, `decoded_frames` how many came out: both are kept because headers lie.
+    `declared_frames` is the header's count and `decoded_frames` how many came out: headers lie. The second is 0 where the
+    selection ended before the video did. `stored_frames` is the number of JPEGs, of the frames that were selected.
     `width` and `height` are the source's, `frame_width` and `frame_height` the JPEGs'. The hashes are of the video file and
     of its JPEGs one after the other.
     """
 
-    class_name: str
-    video_id: str
     path: str
     status: str
     reason: str = ""
     segment_s: tuple[float, float] | None = None
     declared_frames: int = 0
     decoded_frames: int = 0
+    stored_frames: int = 0
     fps: float = 0.0
     codec: str = ""
     width: int = 0
@@ -45,49 +45,38 @@ class Entry:
     jpeg_sha256: str = ""
 
     @property
-    def name(self) -> str:
-        """`Class/video_id`, as the catalog's."""
-        return f"{self.class_name}/{self.video_id}"
+    def header_is_wrong(self) -> bool:
+        """Whether the video was decoded to its end, and its header has another count."""
+        return 0 not in (self.declared_frames, self.decoded_frames) and self.declared_frames != self.decoded_frames
 
 
-def to_line(entry: Entry) -> str:
-    return json.dumps(asdict(entry), ensure_ascii=False) + "\n"
+def to_line_of_schema_2(entry: Entry) -> str:
+    """The line that a frames folder of schema 2 had, which does not tell decoded from stored frames."""
+    value = asdict(entry)
+    value["decoded_frames"] = value.pop("stored_frames")
+    return json.dumps(value, ensure_ascii=False) + "\n"
 
 
 def from_json(value: dict[str, Any]) -> Entry:
     """An entry as `asdict` and JSON have it."""
     segment = value.get("segment_s")
+    if "stored_frames" not in value:
+        value = value | {"stored_frames": value.get("decoded_frames", 0), "decoded_frames": 0}
     return Entry(**value | {"segment_s": tuple(segment) if segment else None})
 
 
+def journal(folder: Path) -> Journal[Entry]:
+    """The ledger's file. A later line of a video replaces an earlier one."""
+    return Journal(folder / FILE_NAME, from_json, asdict, "delete that line, its video will be done again")
+
+
 def read(folder: Path) -> dict[str, Entry]:
-    """The entries by name; a later line replaces an earlier one. A last line that was cut off by a kill is left out.
+    """The entries by name.
 
-    Raises InputError when a line before the last is damaged.
+    Raises:
+        InputError: a line is damaged.
     """
-    path = folder / FILE_NAME
-    entries: dict[str, Entry] = {}
-    if not path.is_file():
-        return entries
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            entry = from_json(json.loads(line))
-        except (ValueError, TypeError, AttributeError):
-            raise InputError(f"{path}, line {number} is damaged: delete that line, its video will be done again") from None
-        entries[entry.name] = entry
-    return entries
-
-
-def append(folder: Path, entry: Entry) -> None:
-    """Add one line, in one write."""
-    with (folder / FILE_NAME).open("a", encoding="utf-8") as stream:
-        stream.write(to_line(entry))
-
-
-def rewrite(folder: Path, entries: Iterable[Entry]) -> None:
-    """Replace the ledger by these lines, atomically."""
-    files.write_text(folder / FILE_NAME, "".join(map(to_line, entries)))
+    return {entry.name: entry for entry in journal(folder).read()}
 
 
 def check_finished(folder: Path, listed: Catalog, entries: dict[str, Entry]) -> None:

@@ -24,7 +24,7 @@ from preprocess.common.progress import say
 from preprocess.frame_store import read_frames, target
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Draw a few frames of a few videos of each class, with their names, into one picture."""
 
@@ -49,9 +49,9 @@ def main(options: Options) -> int:
     rows = []
     for name in spread([n for n in listed.class_names if any(has_frames(e, n) for e in entries.values())], options.classes):
         for entry in spread([e for e in entries.values() if has_frames(e, name)], options.videos):
-            path = target(options.frames, entry.class_name, entry.video_id, written["settings"]["layout"])
-            jpegs = read_frames(path, written["settings"]["layout"], entry.decoded_frames)
-            lines = (entry.class_name, entry.video_id, f"{entry.decoded_frames} frames")
+            path = target(options.frames, entry.class_name, entry.video_id, written.layout)
+            jpegs = read_frames(path, written.layout, entry.stored_frames)
+            lines = (entry.class_name, entry.video_id, f"{entry.stored_frames} frames")
             rows.append(SheetRow(lines, tuple(tile(jpeg) for jpeg in spread(jpegs, options.tiles))))
     if not rows:
         raise InputError(f"{options.frames} has no video that was extracted")

@@ -50,7 +50,7 @@ class Check:
 def main(options: Options) -> int:
     listed, written = catalog.load(options.frames)
     entries = ledger.read(options.frames)
-    layout = written["settings"]["layout"]
+    layout = written.layout
     say(f"{options.frames}: {len(entries)} lines in the ledger, layout {layout}")
     problems = [f"{video.name}: is in no line of the ledger" for video in listed.videos if video.name not in entries]
     done = [entry for entry in entries.values() if entry.status == ledger.OK]
@@ -60,7 +60,7 @@ def main(options: Options) -> int:
     problems += strangers(options.frames, done, layout)
     for problem in sorted(problems)[:PROBLEMS_SHOWN]:
         say(problem)
-    frames = sum(entry.decoded_frames for entry in done)
+    frames = sum(entry.stored_frames for entry in done)
     if problems:
         raise InputError(
             f"{len(problems)} problems in {options.frames}: delete what is named above and run extract_frames.py again"
@@ -73,7 +73,7 @@ def check(task: Check) -> list[str]:
     """What is wrong with one video's frames, a line each: missing, cut, changed or not as large as the ledger says."""
     entry = task.entry
     try:
-        jpegs = read_frames(task.path, task.layout, entry.decoded_frames)
+        jpegs = read_frames(task.path, task.layout, entry.stored_frames)
     except InputError as error:
         return [str(error)]
     problems = []
@@ -89,8 +89,8 @@ def check(task: Check) -> list[str]:
             )
     if not problems and hashlib.sha256(b"".join(jpegs)).hexdigest() != entry.jpeg_sha256:
         problems.append(f"{task.path} has other bytes than were written")
-    if task.layout == FOLDER and len(list(task.path.iterdir())) != entry.decoded_frames:
-        problems.append(f"{task.path} holds more files than its {entry.decoded_frames} frames")
+    if task.layout == FOLDER and len(list(task.path.iterdir())) != entry.stored_frames:
+        problems.append(f"{task.path} holds more files than its {entry.stored_frames} frames")
     return problems
 
 

@@ -22,7 +22,7 @@ from preprocess.common.progress import say
 from train.autoaugment import POLICY, applied, sub_policies
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Draw AutoAugment's 25 sub-policies on an image: the image itself, then what each makes of it, drawn anew each time."""
 

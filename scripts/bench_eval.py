@@ -34,7 +34,7 @@ from train.sampling import Views
 from train.scoring import Scorer, score_windows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Time evaluation against the network alone on the same windows, in turn, and print the ratio."""
 

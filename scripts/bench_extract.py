@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FFMPEG_FRAMES = FRAME_NAME.format(0).replace("00000", "%05d")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Time frame extraction against one ffmpeg process a clip, in turn, and print the ratio."""
 

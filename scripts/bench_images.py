@@ -22,15 +22,16 @@ from mindrecord import manifest
 from mindrecord.shard_reader import read_frames
 from scripts.benchmarking import Figures, alone, timed
 from train.autoaugment import GREY, POLICY, magnitude
-from train.config import RECIPES, ClipConfig, load_recipe
-from train.training_data import EpochSampler, clip_rng, epoch_indices, training_batches, training_videos
+from train.config import RECIPES, AutoAugment, ClipConfig, load_recipe
+from train.training_data import EpochSampler, TrainingData, clip_rng, epoch_indices, training_videos
 from train.transforms import random_resized_crop
 
 RECIPE = RECIPES / "imagenet_glore50.yaml"
 BATCH = 32
 SEED = 1
-PLAIN, AUGMENTED = "none", "imagenet"
-SUFFIXES = {PLAIN: "", AUGMENTED: "_autoaugment"}
+PLAIN: AutoAugment = "none"
+AUGMENTED: AutoAugment = "imagenet"
+SUFFIXES: dict[AutoAugment, str] = {PLAIN: "", AUGMENTED: "_autoaugment"}
 
 
 def compare(records: Path, split: str, workers: int, epochs: int, repeats: int) -> dict[str, Any]:
@@ -53,21 +54,22 @@ def compare(records: Path, split: str, workers: int, epochs: int, repeats: int) 
     return result | {"workers": workers, "repeats": repeats}
 
 
-def clip_of(policy: str) -> ClipConfig:
+def clip_of(policy: AutoAugment) -> ClipConfig:
     """The recipe's images with this AutoAugment."""
     return replace(load_recipe(RECIPE).clip, autoaugment=policy)
 
 
-def ours(records: Path, split: str, policy: str, workers: int, epochs: int) -> Figures:
+def ours(records: Path, split: str, policy: AutoAugment, workers: int, epochs: int) -> Figures:
     """The stream as training uses it, by threads."""
-    batches = training_batches(records, manifest.load(records), split, clip_of(policy), BATCH, SEED, workers=workers)
-    return timed(batches, epochs)
+    videos = training_videos(records, manifest.load(records), split, BATCH)
+    data = TrainingData(videos=videos, clip=clip_of(policy), batch_size=BATCH, seed=SEED, workers=workers)
+    return timed(data.batches(), epochs)
 
 
-def pil(records: Path, split: str, policy: str, workers: int, epochs: int) -> Figures:
+def pil(records: Path, split: str, policy: AutoAugment, workers: int, epochs: int) -> Figures:
     """The same through PIL, in as many threads."""
     clip = clip_of(policy)
-    images = training_videos(records, manifest.load(records), split, BATCH, ())
+    images = training_videos(records, manifest.load(records), split, BATCH)
 
     def load(place: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         epoch, position, index, _ = place.tolist()

@@ -26,13 +26,13 @@ if __name__ == "__main__":  # a script's own folder comes first on the path; the
 from mindrecord import build_records
 from mindrecord.manifest import Shard
 from mindrecord.shard_writer import ShardTask, write_shard
-from mindrecord.sources import frames
+from mindrecord.sources.frames import FramesOptions, frames_folder
 from preprocess.common import cli
 from preprocess.workers import executors
 from scripts.benchmarking import report
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Time packing against tar of the same frames folder, in turn, and print MB of frames a second for both."""
 
@@ -52,7 +52,7 @@ class Options:
     """Write the figures here too, with machine, versions, commit and date."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Timed:
     """A shard that was written, and when its writing began and ended, in seconds of one clock for all processes,
     and the processor seconds it took."""
@@ -73,7 +73,7 @@ def main(options: Options) -> int:
 
 def compare(options: Options, scratch: Path) -> dict[str, float]:
     """Pack once and run tar once, each into `scratch`, which is empty again afterwards."""
-    pack = build_records.Options(frames=options.frames, shard_mb=options.shard_mb, segment_frames=options.segment_frames)
+    pack = FramesOptions(frames=options.frames, shard_mb=options.shard_mb, segment_frames=options.segment_frames)
     tasks, frame_mb = shard_tasks(pack, scratch)
     os.sync()
     done = list(executors.run(timed_shard, tasks, options.workers))
@@ -100,9 +100,9 @@ def compare(options: Options, scratch: Path) -> dict[str, float]:
     return row
 
 
-def shard_tasks(pack: build_records.Options, folder: Path) -> tuple[list[ShardTask], float]:
+def shard_tasks(pack: FramesOptions, folder: Path) -> tuple[list[ShardTask], float]:
     """What the command would write, into `folder`, and the MB of frames in it."""
-    tasks = build_records.shard_tasks(pack, frames.frames_folder(pack.frames, pack.segment_frames), folder)
+    tasks = build_records.shard_tasks(pack, frames_folder(pack.frames, pack.segment_frames), folder)
     size = sum(row.jpeg_bytes for task in tasks for video in task.videos for row in video.rows)
     return tasks, size / 1e6
 
@@ -111,7 +111,7 @@ def timed_shard(task: ShardTask) -> Timed:
     """Write a shard in a worker, by the clock."""
     began, cpu_began = time.monotonic(), time.process_time()
     shard = write_shard(task)
-    return Timed(shard, began, time.monotonic(), time.process_time() - cpu_began)
+    return Timed(shard=shard, began_s=began, ended_s=time.monotonic(), cpu_s=time.process_time() - cpu_began)
 
 
 if __name__ == "__main__":

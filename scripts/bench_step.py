@@ -37,7 +37,7 @@ CLASSES = 101
 BLOCKS = {18: (False, (2, 2, 2, 2)), 50: (True, (3, 4, 6, 3))}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Time a training step of ResNet3D in MindSpore against one in PyTorch, in turn."""
 

@@ -47,16 +47,16 @@ from preprocess.common.errors import InputError
 from preprocess.frame_store import FRAME_NAME
 from scripts import bench_images
 from scripts.benchmarking import Figures, alone, cpu_seconds, report, timed
-from train import training_data
 from train.config import DEFAULT_RECIPE, load_recipe
 from train.sampling import dense_clip
+from train.training_data import TrainingData, training_videos
 
 BATCH = 16
 PROBE_S = 0.002
 THREE_QUARTERS = 0.75
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Time our stream of training clips against the way of the published MindSpore code, in turn."""
 
@@ -113,8 +113,8 @@ def compare_clips(options: Options, packed: Manifest) -> dict[str, Any]:
     return {
         "clip_frames": clip.frames,
         "clip_size": clip.size,
-        "short_side": packed.settings["short_side"],
-        "published_short_side": extracted["settings"]["short_side"],
+        "short_side": packed.frame_settings.short_side,
+        "published_short_side": extracted.frame_settings.short_side,
         "published_clips_per_s": rate[theirs],
         "ours_clips_per_s": rate[best],
         "decode_clips_per_s": rate["decode"],
@@ -143,9 +143,8 @@ def ours(options: Options, processes: bool) -> Figures:
 
 def our_batches(options: Options, workers: int, processes: bool) -> ds.Dataset:
     packed, clip = manifest.load(options.records), load_recipe(DEFAULT_RECIPE).clip
-    return training_data.training_batches(
-        options.records, packed, options.split, clip, BATCH, seed=1, workers=workers, processes=processes
-    )
+    videos = training_videos(options.records, packed, options.split, BATCH)
+    return TrainingData(videos=videos, clip=clip, batch_size=BATCH, seed=1, workers=workers, processes=processes).batches()
 
 
 class FrameFiles:

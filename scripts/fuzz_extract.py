@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("flipped", "cut", "extended", "flipped and cut")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Damage videos at random and see that extraction accounts for every one of them."""
 

@@ -51,7 +51,7 @@ MOTIONS: dict[str, tuple[str, float, float, float]] = {
 PERIODS = {"x": float(WIDTH), "y": float(HEIGHT), "angle": 360.0, "log_radius": float(np.log(MAX_RADIUS / MIN_RADIUS))}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Write a small data set of moving shapes as MPEG-4 AVI files in UCF101's layout (video/, split/)."""
 

@@ -30,7 +30,7 @@ NOISE = 12.0  # standard deviation, of 255
 ORIENTATION, TURNED = 0x0112, 6  # EXIF 2.32, 4.6.4: the first row is the right side
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Write a small data set of textures as JPEG files in ImageNet's layout (train/, val/)."""
 

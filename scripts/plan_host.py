@@ -29,7 +29,7 @@ NEEDED_IMAGES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """What the host of so many NPUs needs, from what scripts/bench_stream.py measured."""
 

@@ -29,7 +29,7 @@ from preprocess.common.errors import InputError
 from preprocess.common.progress import say
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Train and evaluate a recipe with several seeds and write a table of what came out."""
 

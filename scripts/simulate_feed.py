@@ -46,7 +46,7 @@ MACHINES = (1, 4, 16)
 GB = 1e9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Say how busy so many NPUs would be kept, and what limits them."""
 
@@ -75,7 +75,7 @@ class Options:
     """How long each trial on this machine is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Feed:
     """So many NPUs and what feeds them, of all hosts together; a second's clips each, and bandwidths in bytes a second."""
 
@@ -114,8 +114,20 @@ def main(options: Options) -> int:
     trials = try_out(measured["ours_cpu_ms_per_clip"], options.seconds)
     hosts = 64 // NPUS_OF_A_HOST
     feeds = [
-        Feed("8 NPUs, one host", 8, options.cores, options.disk_gb_s * GB, options.clips_per_s),
-        Feed(f"64 NPUs, {hosts} hosts", 64, hosts * options.cores, options.storage_gb_s * GB, options.clips_per_s),
+        Feed(
+            name="8 NPUs, one host",
+            npus=8,
+            cores=options.cores,
+            disk=options.disk_gb_s * GB,
+            clips_per_s=options.clips_per_s,
+        ),
+        Feed(
+            name=f"64 NPUs, {hosts} hosts",
+            npus=64,
+            cores=hosts * options.cores,
+            disk=options.storage_gb_s * GB,
+            clips_per_s=options.clips_per_s,
+        ),
     ]
     for line in report(options, measured, trials, feeds):
         print(line)

@@ -19,7 +19,7 @@ from preprocess.common import cli, files
 from train.run_folder import read_metrics
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Print what the four stages left, as one table."""
 
@@ -46,7 +46,7 @@ def main(options: Options) -> int:
             f"{counts[ledger.OK]} ok, {counts[ledger.FAILED]} failed, {counts[ledger.MISSING]} missing "
             f"of {len(entries)} listed",
         ),
-        ("frames", f"{sum(entry.decoded_frames for entry in entries):,}"),
+        ("frames", f"{sum(entry.stored_frames for entry in entries):,}"),
         ("shards", f"{len(shards)}, {sum(shard.size_bytes for shard in shards) / 2**20:.0f} MiB"),
         (
             "training",

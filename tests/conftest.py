@@ -47,7 +47,13 @@ def make_video(
     return clip
 
 
-def make_ucf(root: Path, classes: tuple[str, ...] = ("Alpha", "Beta"), groups: int = 4, frames: int = 20) -> None:
+def make_ucf(
+    root: Path,
+    classes: tuple[str, ...] = ("Alpha", "Beta"),
+    groups: int = 4,
+    frames: int = 20,
+    size: tuple[int, int] = (64, 48),
+) -> None:
     """A data set in UCF101's layout: one video a group and class, group 1 for testing; three splits, CR LF."""
     lists = root / "split"
     lists.mkdir(parents=True)
@@ -59,7 +65,7 @@ def make_ucf(root: Path, classes: tuple[str, ...] = ("Alpha", "Beta"), groups: i
             for group in range(1, groups + 1):
                 path = f"{name}/v_{name}_g{group:02d}_c01.avi"
                 if split == 1:
-                    make_video(root / "video" / path, frames + group, seed=10 * label + group)
+                    make_video(root / "video" / path, frames + group, size, seed=10 * label + group)
                 if group == split:
                     test.append(path)
                 else:
@@ -156,3 +162,11 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"{SHARED} is not here: it holds real clips that are not part of the project")
     return SHARED
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; a zombie counts as ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+    except OSError:
+        return True

@@ -132,7 +132,7 @@ def test_the_commands_run_as_modules_too(ucf: Path, tmp_path: Path) -> None:
         (("--split", "9"), "--split 9 is not in these records: they have 1, 2, 3"),
         (("--batch-size", "99"), "has 6 training videos, a batch is 99"),
         (("--model.depth", "11"), "resnet3d has no depth 11"),
-        (("--clip.flip", "2"), "clip.flip is between 0 and 1"),
+        (("--clip.flip", "2"), "clip.flip is 2.0, expected 0 to 1"),
         (("--clip.sise", "2"), "--clip.sise"),
     ],
 )
@@ -179,7 +179,7 @@ def test_a_rate_that_makes_the_loss_infinite_stops_with_the_step(records: Path, 
     [
         (("class_names", ["Alpha", "Beta", "Gamma"]), "2 and 3; only the records: 'Gamma'"),
         (("class_names", ["Alpha", "Gamma"]), "only the checkpoint: 'Beta'; only the records: 'Gamma'"),
-        (("schema", 0), "is of another schema"),
+        (("schema", 0), "has schema 0, this version reads 2 and 3"),
         (
             ("absent", [{"class_name": "Beta", "video_id": "v9", "flags": [2, 1, 1], "status": "missing"}]),
             "1 listed test videos of split 1 are not in",

@@ -36,7 +36,7 @@ def shuffle_time(frames: Path, target: Path) -> None:
     """Copy a frames folder with each video's frames in a random order."""
     shutil.copytree(frames, target)
     for entry in ledger.read(frames).values():
-        order = np.random.default_rng([0, *entry.name.encode()]).permutation(entry.decoded_frames)
+        order = np.random.default_rng([0, *entry.name.encode()]).permutation(entry.stored_frames)
         for new, old in enumerate(order, start=1):
             shutil.copy(frames / entry.name / FRAME_NAME.format(old + 1), target / entry.name / FRAME_NAME.format(new))
 

@@ -14,20 +14,24 @@ from typing import Any
 import mindspore as ms
 from mindspore import nn
 
+from preprocess import frame_settings
 from preprocess.common import files
 from preprocess.common.errors import InputError
-from train.config import ClipConfig, ModelConfig, Recipe, from_mapping
+from preprocess.frame_settings import FrameSettings
+from train.config import ClipConfig, ModelConfig, Recipe
 from train.models import build_model
+from train.strict import from_mapping
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, SCHEMA)
 META = "clipfeed"
 PROGRESS = "clipfeed.progress"
 STATE = "state:"  # before the name of what a training step carries beside the network that is evaluated
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CheckpointMetadata:
-    """What a checkpoint says of itself beside its weights."""
+    """What a checkpoint says of itself: all that it takes to use its weights on a new video."""
 
     model: ModelConfig
     clip: ClipConfig
@@ -36,13 +40,17 @@ class CheckpointMetadata:
     class_names: tuple[str, ...]
     epoch: int
     """How many epochs it was trained."""
+    frame_settings: FrameSettings | None = None
+    """What shaped the frames that it was trained on; None in a checkpoint of schema 1, which does not say."""
+    splits_sha256: str = ""
+    """Hash of every video's flags in the records that it was trained on, as their manifest has it; empty where unknown."""
     chosen_on: str = ""
     """What this epoch was chosen on, as the recipe's choose_best_on; empty where it is the last one, unchosen."""
     accuracy: float | None = None
     """What it reached there, top-1 of whole videos."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainState:
     """How far a run has come: with the parameters of its training step, all that it takes to go on exactly."""
 
@@ -144,11 +152,13 @@ def read(path: Path) -> tuple[CheckpointMetadata, TrainState | None, dict[str, A
     if not isinstance(text, str):
         raise InputError(f"{path} does not say which network and classes it has: it was not written by train/train.py")
     value = json.loads(text)
-    if value.pop("schema") != SCHEMA:
-        raise InputError(f"{path} is of another schema than this version's {SCHEMA}: train again")
-    meta: CheckpointMetadata = from_mapping(CheckpointMetadata, value, str(path))
+    if (schema := value.pop("schema")) not in READABLE:
+        raise InputError(f"{path} has schema {schema}, this version reads 1 and {SCHEMA}: train again")
+    if value.get("frame_settings"):
+        value["frame_settings"] = frame_settings.from_json(value["frame_settings"])
+    meta: CheckpointMetadata = from_mapping(CheckpointMetadata, value, path)
     run = parameters.pop(PROGRESS, None)
-    progress: TrainState | None = from_mapping(TrainState, json.loads(run), str(path)) if run else None
+    progress: TrainState | None = from_mapping(TrainState, json.loads(run), path) if run else None
     return meta, progress, parameters
 
 

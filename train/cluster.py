@@ -17,7 +17,7 @@ QUEUED_BATCHES = 16  # MindData's prefetch_size: what a batch operation holds re
 MARK = "CLIPFEED_LAUNCH"  # in the environment of all that a launch starts: its process id and the time, in ns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cluster:
     """Which processes train together: `devices` on each of `hosts`."""
 
@@ -48,7 +48,14 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster:
     if table and not Path(table).is_file():
         raise InputError(f"RANK_TABLE_FILE={table} does not exist: msrun does without, unset it")
     port = number(environment, "MASTER_PORT", 0, least=1) or free_port()
-    return Cluster(devices, hosts, host_rank, environment.get("MASTER_ADDR") or "127.0.0.1", port, table)
+    return Cluster(
+        devices=devices,
+        hosts=hosts,
+        host_rank=host_rank,
+        address=environment.get("MASTER_ADDR") or "127.0.0.1",
+        port=port,
+        rank_table=table,
+    )
 
 
 def find_master(cluster: Cluster) -> tuple[socket.AddressFamily, str]:

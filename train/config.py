@@ -1,32 +1,29 @@
-"""The recipe: everything that shapes a training run, in frozen dataclasses, read from a strict YAML file."""
+"""The recipe: everything that shapes a training run, in frozen dataclasses, read from a strict YAML file.
+
+Each dataclass checks its values where it is made, so that no command can hold a recipe that is out of range.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal
 
-import typeguard
 import yaml
 
 from preprocess.common.errors import InputError, nearest
-from train.sampling import SAMPLERS
+from train.sampling import Sampling
+from train.strict import check_types, from_mapping, require
+from train.transforms import Crop
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 DEFAULT_RECIPE = RECIPES / "ucf101_r3d50.yaml"
-OPTIMIZERS = ("sgd", "momentum", "adamw")
-CURVES = ("steps", "linear", "poly", "cosine", "cosine_glore")
-PRECISIONS = ("O0", "O2", "O3", "auto")
-FROZEN_BN = ("eval", "train")
-CROPS = ("resized", "multiscale", "centre")
-AUTOAUGMENT = ("none", "imagenet", "as_published")
 IMAGE_MODELS = ("glore_resnet",)
-CHOOSE_ON = ("held_out", "test")
+MAX_LOSS_SCALE = 2**32
+AutoAugment = Literal["none", "imagenet", "as_published"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """Which network. A field left at null takes the network's own default; one that it does not have is refused."""
 
@@ -36,7 +33,7 @@ class ModelConfig:
     """Its number of layers."""
     widen_factor: float | None = None
     """Multiplies every channel count; 1 is the paper's."""
-    shortcut_type: str | None = None
+    shortcut_type: Literal["A", "B"] | None = None
     """B, a convolution, or A, zero channels."""
     conv1_t_size: int | None = None
     """The stem kernel's extent in time."""
@@ -45,15 +42,21 @@ class ModelConfig:
     no_max_pool: bool | None = None
     """Leave out the max-pool after the stem."""
     zero_init_residual: bool | None = None
-    """Begin with blocks that give out their shortcut alone."""
+    """Start the last batch norm of each block with gamma 0, so that each block begins as its shortcut."""
     width: float | None = None
     """glore_resnet: multiplies the stages' channel counts."""
     use_glore: bool | None = None
     """glore_resnet: with its Global Reasoning units, or without."""
     float16_units: bool | None = None
     """glore_resnet: whether the units multiply in float16, as the MindSpore model zoo's."""
-    weight_init: str | None = None
+    weight_init: Literal["xavier", "he_normal", "he_uniform"] | None = None
     """glore_resnet: xavier, he_normal or he_uniform."""
+
+    def __post_init__(self) -> None:
+        check_types(self, "model")
+        for name in ("depth", "widen_factor", "conv1_t_size", "conv1_t_stride", "width"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"model.{name}", value, "above 0")
 
     def options(self) -> dict[str, Any]:
         """What was set, for `train.models.build_model`."""
@@ -65,7 +68,7 @@ class ModelConfig:
         return self.name in IMAGE_MODELS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClipConfig:
     """What a clip is, and how it is cut from a video. Evaluation takes frames, stride, size, mean, std, test_crops and
     test_short_side from here."""
@@ -86,21 +89,40 @@ class ClipConfig:
     """RGB means, as shares of full scale."""
     std: tuple[float, float, float]
     """RGB standard deviations, as shares of full scale."""
-    sampling: str = "dense"
+    sampling: Sampling = "dense"
     """Frames to train on: dense (`stride` apart from a random start), uniform (one at random from each of `frames` equal
     parts of the video, arXiv:1608.00859) or centre (`stride` apart, from the middle)."""
-    crop: str = "resized"
+    crop: Crop = "resized"
     """Crop to train on: resized (random area and ratio, by crop_scale and crop_ratio), multiscale (corners and centre at
     four scales, arXiv:1608.00859) or centre."""
     jitter: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Brightness, contrast and saturation are multiplied by a factor drawn from 1 - jitter to 1 + jitter, once a clip."""
-    test_crops: int = 1
+    test_crops: Literal[1, 3] = 1
     """Squares that evaluation takes of a frame: 1, the centre, or 3, along the longer side."""
     test_short_side: int = 0
     """Evaluation scales a frame's short side to so many pixels and cuts its squares of `size` out of that; 0 is `size`."""
-    autoaugment: str = "none"
+    autoaugment: AutoAugment = "none"
     """Images only: none, imagenet (the policy of arXiv:1805.09501 for ImageNet) or as_published (what the MindSpore model
     zoo's code for GloRe makes of it)."""
+
+    def __post_init__(self) -> None:
+        check_types(self, "clip")
+        for name in ("frames", "stride", "size"):
+            require(getattr(self, name) >= 1, f"clip.{name}", getattr(self, name), "1 or more")
+        least, greatest = self.crop_scale
+        require(0 < least <= greatest <= 1, "clip.crop_scale", self.crop_scale, "two numbers above 0 and up to 1, in order")
+        narrow, wide = self.crop_ratio
+        require(0 < narrow <= wide, "clip.crop_ratio", self.crop_ratio, "two numbers above 0, in order")
+        require(0 <= self.flip <= 1, "clip.flip", self.flip, "0 to 1")
+        require(min(self.std) > 0, "clip.std", self.std, "three numbers above 0")
+        require(0 <= min(self.jitter) <= max(self.jitter) <= 1, "clip.jitter", self.jitter, "three numbers from 0 to 1")
+        short_side = self.test_short_side
+        require(
+            short_side == 0 or short_side >= self.size,
+            "clip.test_short_side",
+            short_side,
+            f"0, or at least clip.size, which is {self.size}",
+        )
 
     @property
     def test_share(self) -> float:
@@ -108,11 +130,11 @@ class ClipConfig:
         return self.size / self.test_short_side if self.test_short_side else 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     """How gradients become updates."""
 
-    name: str
+    name: Literal["sgd", "momentum", "adamw"]
     """sgd; momentum, the same update by a kernel that remembers one tensor a weight, not two; or adamw
     (arXiv:1711.05101, algorithm 2)."""
     momentum: float
@@ -132,12 +154,25 @@ class OptimizerConfig:
     ema_decay: float = 0.0
     """Memory of the moving average of the weights, which is then what is evaluated; 0 for none."""
 
+    def __post_init__(self) -> None:
+        check_types(self, "optimizer")
+        for name in ("momentum", "beta2", "ema_decay"):
+            require(0 <= getattr(self, name) < 1, f"optimizer.{name}", getattr(self, name), "at least 0 and below 1")
+        for name in ("weight_decay", "clip_norm"):
+            require(getattr(self, name) >= 0, f"optimizer.{name}", getattr(self, name), "0 or more")
+        require(self.accumulate >= 1, "optimizer.accumulate", self.accumulate, "1 or more")
+        if self.name == "adamw":
+            require(self.momentum > 0, "optimizer.momentum", self.momentum, "above 0 for adamw")
+            require(self.beta2 > 0, "optimizer.beta2", self.beta2, "above 0 for adamw")
+        if self.nesterov:
+            require(self.momentum > 0, "optimizer.momentum", self.momentum, "above 0 for optimizer.nesterov")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
     """The learning rate's curve, in epochs."""
 
-    curve: str
+    curve: Literal["steps", "linear", "poly", "cosine", "cosine_glore"]
     """steps (times `factor` at each of `milestones`), linear (to `end_rate`), poly (to zero, squared), cosine (to zero) or
     cosine_glore (the model zoo's for GloRe)."""
     learning_rate: float
@@ -153,12 +188,24 @@ class ScheduleConfig:
     end_rate: float = 0.0
     """linear: the rate at the end."""
 
+    def __post_init__(self) -> None:
+        check_types(self, "schedule")
+        require(self.learning_rate > 0, "schedule.learning_rate", self.learning_rate, "above 0")
+        require(self.warmup_epochs >= 0, "schedule.warmup_epochs", self.warmup_epochs, "0 or more")
+        for name in ("start_rate", "end_rate"):
+            value = getattr(self, name)
+            wanted = f"at least 0 and at most schedule.learning_rate, which is {self.learning_rate}"
+            require(0 <= value <= self.learning_rate, f"schedule.{name}", value, wanted)
+        in_order = all(0 <= a <= b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
+        require(in_order and min(self.milestones, default=0) >= 0, "schedule.milestones", self.milestones, "epochs in order")
+        require(self.factor > 0, "schedule.factor", self.factor, "above 0")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class PrecisionConfig:
     """Mixed precision (arXiv:1710.03740). Weights and updates are float32 at every level."""
 
-    level: str = "auto"
+    level: Literal["O0", "O2", "O3", "auto"] = "auto"
     """O0, float32; O2, float16 but for batch norm and loss; O3, float16 but for the loss; auto, what suits the device: O2 on
     Ascend, whose 3-D convolutions take nothing but float16, O0 on the CPU."""
     loss_scale: float = 1.0
@@ -166,8 +213,12 @@ class PrecisionConfig:
     dynamic: bool = False
     """Halve the scale and skip the update when gradients overflow, double it after 2000 updates without, up to 2^32."""
 
+    def __post_init__(self) -> None:
+        check_types(self, "precision")
+        require(1 <= self.loss_scale <= MAX_LOSS_SCALE, "precision.loss_scale", self.loss_scale, "1 to 2^32")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A full configuration of a training run."""
 
@@ -186,7 +237,7 @@ class Recipe:
     precision: PrecisionConfig = PrecisionConfig()
     freeze_until: str | None = None
     """The first stage that trains, such as layer4 or fc; the stages before it are left as they are. null trains all."""
-    frozen_bn: str = "eval"
+    frozen_bn: Literal["eval", "train"] = "eval"
     """Batch norm of frozen stages: eval, by its running statistics, or train, by the batch's, as the paper's code."""
     mixup: float = 0.0
     """alpha of mixup (arXiv:1710.09412): clips are mixed in pairs, in shares drawn from Beta(alpha, alpha); 0 for none."""
@@ -194,7 +245,7 @@ class Recipe:
     """Batch norm by the statistics of all devices' clips together."""
     val_fraction: float = 0.0
     """Share of the training videos that is held out, in whole groups, to choose best.ckpt on; 0 for none."""
-    choose_best_on: str = "held_out"
+    choose_best_on: Literal["held_out", "test"] = "held_out"
     """What best.ckpt is chosen on: held_out, or test, the test list itself, which flatters every accuracy on it."""
     validate_every: int = 1
     """Epochs between two validations, which score every window of the videos; the last epoch always has one."""
@@ -205,9 +256,39 @@ class Recipe:
     keep_most: int = 5
     """How many of them are kept, the newest."""
 
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name in ("epochs", "batch_size", "validate_every", "keep_most"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        for name in ("seed", "mixup", "save_every_minutes", "keep_every_epochs"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "at least 0 and below 1")
+        require(0 <= self.val_fraction <= 0.5, "val_fraction", self.val_fraction, "0 to 0.5")
+        if self.choose_best_on == "test":
+            require(self.val_fraction == 0, "val_fraction", self.val_fraction, "0 where choose_best_on is test")
+        warmup = self.schedule.warmup_epochs
+        require(warmup < self.epochs, "schedule.warmup_epochs", warmup, f"below epochs, which is {self.epochs}")
+        self.check_images()
+
+    def check_images(self) -> None:
+        """Refuse what has no meaning for a network of images, or of clips."""
+        clip, name = self.clip, self.model.name
+        if not self.model.for_images:
+            require(clip.autoaugment == "none", "clip.autoaugment", clip.autoaugment, f"none for {name}: it is for images")
+            return
+        for field in ("frames", "stride"):
+            require(getattr(clip, field) == 1, f"clip.{field}", getattr(clip, field), f"1 for {name}, which takes images")
+        require(clip.crop == "resized", "clip.crop", clip.crop, f"resized for {name}, which takes images")
+        require(not any(clip.jitter), "clip.jitter", clip.jitter, f"0 for {name}, which takes images")
+
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a recipe. Raises InputError on a file that is missing, an unknown or missing key, or a value of a wrong type."""
+    """Read a recipe.
+
+    Raises:
+        InputError: the file is missing or is not YAML, a key is unknown or missing, or a value is of another type or out of
+            range. The line begins with the file.
+    """
     if not path.is_file():
         known = sorted(recipe.stem for recipe in RECIPES.glob("*.yaml"))
         raise InputError(f"recipe {path} does not exist{nearest(path.stem, known)} {RECIPES} has {', '.join(known)}")
@@ -215,35 +296,8 @@ def load_recipe(path: Path) -> Recipe:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    recipe: Recipe = from_mapping(Recipe, value, str(path))
+    recipe: Recipe = from_mapping(Recipe, value, path)
     return recipe
-
-
-def from_mapping(kind: type, value: Any, where: str) -> Any:
-    """Build a dataclass from a mapping, strictly. Raises InputError naming `where` and the nearest known key."""
-    if not isinstance(value, Mapping):
-        raise InputError(f"{where} should have the keys {', '.join(f.name for f in fields(kind))}")
-    types = get_type_hints(kind)
-    for key in value:
-        if key not in types:
-            raise InputError(f"{where} has an unknown key {key!r}{nearest(str(key), types)} The keys: {', '.join(types)}")
-    arguments = {key: convert(types[key], item, f"{where}: {key}") for key, item in value.items()}
-    try:
-        return kind(**arguments)
-    except TypeError as error:  # says which keys are missing
-        raise InputError(f"{where} is incomplete: {str(error).split(') ', 1)[-1].removeprefix('__init__() ')}") from None
-
-
-def convert(expected: Any, value: Any, where: str) -> Any:
-    """A YAML value as the type of its field: lists become tuples, whole numbers floats where a float is wanted."""
-    if is_dataclass(expected):
-        return from_mapping(expected, value, where)  # type: ignore[arg-type]
-    if isinstance(value, list):
-        value = tuple(value)
-    try:
-        return typeguard.check_type(value, expected)
-    except typeguard.TypeCheckError:
-        raise InputError(f"{where} is {value!r}, expected {getattr(expected, '__name__', expected)}") from None
 
 
 def difference(recipe: Recipe, other: Recipe) -> str:
@@ -258,73 +312,3 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
         return {name: value}
     parts = [flat(getattr(value, f.name), f"{name}.{f.name}".lstrip(".")) for f in fields(value)]
     return {key: item for part in parts for key, item in part.items()}
-
-
-def check(recipe: Recipe) -> None:
-    """Raise InputError, naming the field, on a value out of its range."""
-    for name, value in flat(recipe).items():
-        numbers = value if isinstance(value, tuple) else (value,)
-        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-            raise InputError(f"the recipe is out of range: {name} is {value}, which is no number to compute with")
-    clip, schedule = recipe.clip, recipe.schedule
-    rules = {
-        "epochs, batch_size, clip.frames, clip.stride and clip.size are 1 or more": min(
-            recipe.epochs, recipe.batch_size, clip.frames, clip.stride, clip.size
-        )
-        >= 1,
-        "clip.crop_scale is two numbers above 0 and at most 1, in order": 0 < clip.crop_scale[0] <= clip.crop_scale[1] <= 1,
-        "clip.crop_ratio is two numbers above 0, in order": 0 < clip.crop_ratio[0] <= clip.crop_ratio[1],
-        "clip.flip is between 0 and 1": 0 <= clip.flip <= 1,
-        "clip.std is above 0": min(clip.std) > 0,
-        f"clip.sampling is one of {', '.join(SAMPLERS)}": clip.sampling in SAMPLERS,
-        f"clip.crop is one of {', '.join(CROPS)}": clip.crop in CROPS,
-        "clip.jitter is three numbers, at least 0 and at most 1": 0 <= min(clip.jitter) <= max(clip.jitter) <= 1,
-        "clip.test_crops is 1 or 3": clip.test_crops in (1, 3),
-        "clip.test_short_side is 0 or at least clip.size": clip.test_short_side == 0 or clip.test_short_side >= clip.size,
-        f"clip.autoaugment is one of {', '.join(AUTOAUGMENT)}": clip.autoaugment in AUTOAUGMENT,
-        f"clip.autoaugment is none for {recipe.model.name}, it is for images": recipe.model.for_images
-        or clip.autoaugment == "none",
-        f"clip.frames and clip.stride are 1 for {recipe.model.name}, it takes images": not recipe.model.for_images
-        or clip.frames == clip.stride == 1,
-        f"clip.crop is resized and clip.jitter 0 for {recipe.model.name}, it takes images": not recipe.model.for_images
-        or (clip.crop == "resized" and not any(clip.jitter)),
-        "label_smoothing is at least 0 and below 1": 0 <= recipe.label_smoothing < 1,
-        "schedule.learning_rate is above 0": schedule.learning_rate > 0,
-        "schedule.warmup_epochs is at least 0 and below epochs": 0 <= schedule.warmup_epochs < recipe.epochs,
-        "optimizer.momentum and optimizer.beta2 are at least 0 and below 1": 0
-        <= min(recipe.optimizer.momentum, recipe.optimizer.beta2)
-        <= max(recipe.optimizer.momentum, recipe.optimizer.beta2)
-        < 1,
-        "seed is 0 or more": recipe.seed >= 0,
-        "val_fraction is at least 0 and at most 0.5": 0 <= recipe.val_fraction <= 0.5,
-        f"choose_best_on is one of {', '.join(CHOOSE_ON)}": recipe.choose_best_on in CHOOSE_ON,
-        "val_fraction is 0 where choose_best_on is test": recipe.choose_best_on != "test" or recipe.val_fraction == 0,
-        "validate_every is 1 or more": recipe.validate_every >= 1,
-        "save_every_minutes is 0 or more": recipe.save_every_minutes >= 0,
-        "keep_every_epochs is 0 or more, keep_most 1 or more": recipe.keep_every_epochs >= 0 and recipe.keep_most >= 1,
-        f"schedule.curve is one of {', '.join(CURVES)}": schedule.curve in CURVES,
-        f"optimizer.name is one of {', '.join(OPTIMIZERS)}": recipe.optimizer.name in OPTIMIZERS,
-        "optimizer.momentum is above 0 for optimizer.nesterov": recipe.optimizer.momentum > 0
-        or not recipe.optimizer.nesterov,
-        "optimizer.momentum and optimizer.beta2 are above 0 for adamw": min(
-            recipe.optimizer.momentum, recipe.optimizer.beta2
-        )
-        > 0
-        or recipe.optimizer.name != "adamw",
-        "optimizer.weight_decay is 0 or more": recipe.optimizer.weight_decay >= 0,
-        "optimizer.clip_norm is 0 or more": recipe.optimizer.clip_norm >= 0,
-        "optimizer.accumulate is 1 or more": recipe.optimizer.accumulate >= 1,
-        "optimizer.ema_decay is at least 0 and below 1": 0 <= recipe.optimizer.ema_decay < 1,
-        "schedule.start_rate and schedule.end_rate are at least 0 and at most schedule.learning_rate": 0
-        <= min(schedule.start_rate, schedule.end_rate)
-        <= max(schedule.start_rate, schedule.end_rate)
-        <= schedule.learning_rate,
-        "schedule.milestones are in order": list(schedule.milestones) == sorted(schedule.milestones),
-        f"precision.level is one of {', '.join(PRECISIONS)}": recipe.precision.level in PRECISIONS,
-        "precision.loss_scale is at least 1 and at most 2^32": 1 <= recipe.precision.loss_scale <= 2**32,
-        f"frozen_bn is one of {', '.join(FROZEN_BN)}": recipe.frozen_bn in FROZEN_BN,
-        "mixup is 0 or more": recipe.mixup >= 0,
-    }
-    for rule, holds in rules.items():
-        if not holds:
-            raise InputError(f"the recipe is out of range: {rule}")

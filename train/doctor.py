@@ -75,7 +75,7 @@ class Options:
     """Whose training videos."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One line: how it is, of what, in words, and unless it is ok what to do."""
 
@@ -89,16 +89,37 @@ class Finding:
 
 
 def main(options: Options) -> int:
+    recipe = config.load_recipe(options.recipe) if options.recipe else None
+    if recipe:
+        check_network(recipe)
     cluster = read_cluster(os.environ)
     states = []
-    for finding in examine(options, cluster):
+    for finding in examine(options, recipe, cluster):
         print(finding, flush=True)
         states.append(finding.state)
     print(f"{states.count(ERROR)} errors, {states.count(WARNING)} warnings")
     return cli.EXIT_INPUT_ERROR if ERROR in states else 0
 
 
-def examine(options: Options, cluster: Cluster) -> Iterator[Finding]:
+def check_network(recipe: Recipe) -> None:
+    """Build the recipe's network as training does, but on the CPU.
+
+    Raises:
+        InputError: there is no such network, or it has no such option, depth or stage.
+    """
+    try:
+        from train import devices
+        from train.freeze import freeze
+        from train.trainer import new_network
+    except (ImportError, OSError):
+        return  # `examine` says so
+    devices.use("CPU", recipe.seed)
+    network = new_network(recipe, num_classes=2)
+    if recipe.freeze_until is not None:
+        freeze(network, recipe.freeze_until, recipe.frozen_bn)
+
+
+def examine(options: Options, recipe: Recipe | None, cluster: Cluster) -> Iterator[Finding]:
     """All findings, in turn."""
     on_ascend = False
     yield from libraries(installed_versions(), locked_versions())
@@ -107,13 +128,12 @@ def examine(options: Options, cluster: Cluster) -> Iterator[Finding]:
 
         on_ascend = devices.target() == "Ascend"
     except (ImportError, OSError) as error:  # a shared library that is not there
-        yield Finding(ERROR, "MindSpore", f"cannot be imported ({error})", INSTALL)
+        yield Finding(state=ERROR, what="MindSpore", text=f"cannot be imported ({error})", remedy=INSTALL)
     else:
         if on_ascend:
             yield npus(devices.ascend_devices(), cluster)
             yield from map(shared_library, ASCEND_LIBRARIES)
         yield device()
-    recipe = config.load_recipe(options.recipe) if options.recipe else None
     yield cores(available_cpus(), cluster, on_ascend)
     if recipe:
         yield memory(recipe, cluster, psutil.virtual_memory().available)
@@ -125,6 +145,12 @@ def examine(options: Options, cluster: Cluster) -> Iterator[Finding]:
         yield found
         if recipe and found.state == OK:
             yield batch(manifest.load(options.records), options.split, recipe, cluster)
+
+
+def error_of(what: str, error: InputError) -> Finding:
+    """A refusal as a finding: what is wrong, and the remedy behind its last colon."""
+    text, _, remedy = str(error).rpartition(": ")
+    return Finding(state=ERROR, what=what, text=text, remedy=remedy)
 
 
 def installed_versions() -> dict[str, str]:
@@ -149,31 +175,47 @@ def libraries(installed: dict[str, str], locked: dict[str, str]) -> Iterator[Fin
     """Whether what is installed is what the lock file says, known conflicts first."""
     python = installed["python"]
     if python.rpartition(".")[0] in PYTHONS:
-        yield Finding(OK, "Python", python)
+        yield Finding(state=OK, what="Python", text=python)
     else:
-        yield Finding(ERROR, "Python", f"{python} is not {' or '.join(PYTHONS)}, which MindSpore 2.10 needs", "install one")
+        yield Finding(
+            state=ERROR,
+            what="Python",
+            text=f"{python} is not {' or '.join(PYTHONS)}, which MindSpore 2.10 needs",
+            remedy="install one",
+        )
     if installed.get("numpy", "").startswith("2"):
-        yield Finding(ERROR, "numpy", f"{installed['numpy']}: MindSpore's reshape fails with numpy 2", INSTALL)
+        yield Finding(
+            state=ERROR, what="numpy", text=f"{installed['numpy']}: MindSpore's reshape fails with numpy 2", remedy=INSTALL
+        )
     missing = [name for name in locked if name not in installed]
     if missing:
-        yield Finding(ERROR, "libraries", f"{', '.join(missing)} not installed", INSTALL)
+        yield Finding(state=ERROR, what="libraries", text=f"{', '.join(missing)} not installed", remedy=INSTALL)
     others = [
         f"{name} {installed[name]}, not {locked[name]}"
         for name in locked
         if installed.get(name, "") not in ("", locked[name])
     ]
     if others:
-        yield Finding(WARNING, "libraries", f"other versions than those tested: {'; '.join(others)}", INSTALL)
+        yield Finding(
+            state=WARNING, what="libraries", text=f"other versions than those tested: {'; '.join(others)}", remedy=INSTALL
+        )
     if not missing and not others:
-        yield Finding(OK, "libraries", f"{len(locked)} as locked, MindSpore {installed.get('mindspore')} among them")
+        yield Finding(
+            state=OK, what="libraries", text=f"{len(locked)} as locked, MindSpore {installed.get('mindspore')} among them"
+        )
 
 
 def npus(found: list[Path], cluster: Cluster) -> Finding:
     """Whether the host has the NPUs that are to train."""
     text = f"{len(found)} NPUs here, {cluster.devices} wanted"
     if len(found) >= cluster.devices:
-        return Finding(OK, "NPUs", text)
-    return Finding(ERROR, "NPUs", text, "set DEVICES to what is there; in a container, pass /dev/davinci* into it")
+        return Finding(state=OK, what="NPUs", text=text)
+    return Finding(
+        state=ERROR,
+        what="NPUs",
+        text=text,
+        remedy="set DEVICES to what is there; in a container, pass /dev/davinci* into it",
+    )
 
 
 def shared_library(name: str) -> Finding:
@@ -181,8 +223,8 @@ def shared_library(name: str) -> Finding:
     try:
         ctypes.CDLL(name)
     except OSError as error:
-        return Finding(ERROR, "CANN", str(error), SET_ENV)
-    return Finding(OK, "CANN", name)
+        return Finding(state=ERROR, what="CANN", text=str(error), remedy=SET_ENV)
+    return Finding(state=OK, what="CANN", text=name)
 
 
 def device() -> Finding:
@@ -200,14 +242,20 @@ def device() -> Finding:
             )
         except subprocess.TimeoutExpired:
             return Finding(
-                ERROR, "device", f"MindSpore has computed nothing in {TRY_S:g} s", "npu-smi info says who holds it"
+                state=ERROR,
+                what="device",
+                text=f"MindSpore has computed nothing in {TRY_S:g} s",
+                remedy="npu-smi info says who holds it",
             )
     target = os.environ.get("DEVICE_TARGET") or "the device found"
     if done.returncode == 0:
-        return Finding(OK, "device", f"MindSpore computes on {target}")
+        return Finding(state=OK, what="device", text=f"MindSpore computes on {target}")
     said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith(("-", "["))]
     return Finding(
-        ERROR, "device", f"MindSpore does not compute on {target} ({said[-1] if said else 'it was killed'})", SET_ENV
+        state=ERROR,
+        what="device",
+        text=f"MindSpore does not compute on {target} ({said[-1] if said else 'it was killed'})",
+        remedy=SET_ENV,
     )
 
 
@@ -215,11 +263,13 @@ def cores(available: int, cluster: Cluster, on_ascend: bool) -> Finding:
     """Whether the processors suffice for the ranks of this host."""
     text = f"{available} for {cluster.devices} ranks on this host"
     if available < cluster.devices:
-        return Finding(ERROR, "cores", text, "set DEVICES to at most that, or give the job or container more")
+        return Finding(
+            state=ERROR, what="cores", text=text, remedy="set DEVICES to at most that, or give the job or container more"
+        )
     if on_ascend and available < CORES_PER_NPU * cluster.devices:
         remedy = f"the NPUs may wait for data, {CORES_PER_NPU} cores each are our target; train/profile_step.py measures it"
-        return Finding(WARNING, "cores", text, remedy)
-    return Finding(OK, "cores", text)
+        return Finding(state=WARNING, what="cores", text=text, remedy=remedy)
+    return Finding(state=OK, what="cores", text=text)
 
 
 def memory(recipe: Recipe, cluster: Cluster, available_bytes: int) -> Finding:
@@ -228,16 +278,21 @@ def memory(recipe: Recipe, cluster: Cluster, available_bytes: int) -> Finding:
     queued = cluster.devices * QUEUED_BATCHES * recipe.batch_size * clip.frames * clip.size**2 * 3
     text = f"{available_bytes / 1e9:.1f} GB free, batches that wait take up to {queued / 1e9:.1f} GB"
     if queued > available_bytes:
-        return Finding(ERROR, "memory", text, "lower --batch-size or DEVICES")
-    return Finding(OK, "memory", text)
+        return Finding(state=ERROR, what="memory", text=text, remedy="lower --batch-size or DEVICES")
+    return Finding(state=OK, what="memory", text=text)
 
 
 def disk(folder: Path, free_bytes: int) -> Finding:
     """Whether there is room for checkpoints."""
     text = f"{free_bytes / 1e9:.0f} GB free for {folder}"
     if free_bytes < LEAST_DISK_GB * 1e9:
-        return Finding(WARNING, "disk", f"{text}, the largest networks' checkpoints take {LEAST_DISK_GB}", "make room")
-    return Finding(OK, "disk", text)
+        return Finding(
+            state=WARNING,
+            what="disk",
+            text=f"{text}, the largest networks' checkpoints take {LEAST_DISK_GB}",
+            remedy="make room",
+        )
+    return Finding(state=OK, what="disk", text=text)
 
 
 def nearest_folder(path: Path) -> Path:
@@ -252,24 +307,34 @@ def port(cluster: Cluster) -> Finding:
     try:
         family, address = find_master(cluster)
     except InputError as error:
-        return Finding(ERROR, "port", *str(error).rsplit(": ", 1))
+        return error_of("port", error)
     if cluster.host_rank:
-        return Finding(OK, "port", f"{where} is host 0's")
+        return Finding(state=OK, what="port", text=f"{where} is host 0's")
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, cluster.port))
     except OSError as error:
-        return Finding(ERROR, "port", f"{where} cannot be listened on ({error.strerror})", "choose another MASTER_PORT")
-    return Finding(OK, "port", f"{where} is free")
+        return Finding(
+            state=ERROR,
+            what="port",
+            text=f"{where} cannot be listened on ({error.strerror})",
+            remedy="choose another MASTER_PORT",
+        )
+    return Finding(state=OK, what="port", text=f"{where} is free")
 
 
 def processes() -> Finding:
     """Whether ranks of a launch that was killed are still there."""
     found = " ".join(str(process.pid) for process in left_behind())
     if found:
-        return Finding(ERROR, "processes", "a launch that was killed left some behind, which hold devices", f"kill {found}")
-    return Finding(OK, "processes", "none left behind by a launch")
+        return Finding(
+            state=ERROR,
+            what="processes",
+            text="a launch that was killed left some behind, which hold devices",
+            remedy=f"kill {found}",
+        )
+    return Finding(state=OK, what="processes", text="none left behind by a launch")
 
 
 def whole(records: Path) -> Finding:
@@ -277,8 +342,8 @@ def whole(records: Path) -> Finding:
     try:
         checksums.check(records, manifest.load(records))
     except InputError as error:
-        return Finding(ERROR, "records", *str(error).rsplit(": ", 1))
-    return Finding(OK, "records", f"{records} is whole")
+        return error_of("records", error)
+    return Finding(state=OK, what="records", text=f"{records} is whole")
 
 
 def batch(packed: Manifest, split: str, recipe: Recipe, cluster: Cluster) -> Finding:
@@ -289,13 +354,16 @@ def batch(packed: Manifest, split: str, recipe: Recipe, cluster: Cluster) -> Fin
     steps = -(-videos // size)
     text = f"{videos} training videos in batches of {cluster.ranks} x {recipe.batch_size}: {steps} steps an epoch"
     if videos < recipe.batch_size:
-        return Finding(ERROR, "batch", text, f"--batch-size {max(videos // 4, 1)} or less")
+        return Finding(state=ERROR, what="batch", text=text, remedy=f"--batch-size {max(videos // 4, 1)} or less")
     if steps < LEAST_STEPS:
         fitting = max(videos // (cluster.ranks * LEAST_STEPS), 1)
         return Finding(
-            WARNING, "batch", text, f"few updates, and a large share of padding; --batch-size {fitting} gives more"
+            state=WARNING,
+            what="batch",
+            text=text,
+            remedy=f"few updates, and a large share of padding; --batch-size {fitting} gives more",
         )
-    return Finding(OK, "batch", text)
+    return Finding(state=OK, what="batch", text=text)
 
 
 if __name__ == "__main__":

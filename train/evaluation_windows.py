@@ -17,17 +17,14 @@ from train.sampling import Views
 from train.transforms import decode_views, evaluated_squares, frame_size
 
 
-def whole_videos(
-    videos: Sequence[Video], clip: ClipConfig, workers: int = 0
-) -> Iterator[tuple[str, str, int, NDArray[np.uint8]]]:
-    """The videos one by one, decoded ahead: class name, video id, label and windows_WTHWC uint8.
+def whole_videos(videos: Sequence[Video], clip: ClipConfig, workers: int = 0) -> Iterator[tuple[Video, NDArray[np.uint8]]]:
+    """The videos one by one, each with its windows_WTHWC uint8, decoded ahead.
 
     The windows are all without overlap, in the clip's test_crops; see `decode_windows`.
     """
     views = Views(crops=clip.test_crops)
     parts = [VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride)) for video in videos]
-    for video, windows_WTHWC in zip(videos, decoded_ahead(parts, clip, views, workers), strict=True):
-        yield video.class_name, video.video_id, video.label, windows_WTHWC
+    yield from zip(videos, decoded_ahead(parts, clip, views, workers), strict=True)
 
 
 @dataclass(frozen=True)

@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-NUMBERED = r"(.+?)(?:_\d+)+"
-SOURCES = {
-    "ucf101": r"(v_.+_g\d+)_c\d+",
-    "activitynet": NUMBERED,  # the segment's number
-    "kinetics400": NUMBERED,  # the clip's seconds
-    "kinetics600": NUMBERED,
-    "kinetics700": NUMBERED,
-    "kinetics700_moments": NUMBERED,
-    "moments": NUMBERED,
-}
-HMDB51_FLAGS = r"[a-z]+_[a-z]+_np\d+_[a-z]+_[a-z]+_\d+"
 
+class Candidate(Protocol):
+    """A training video that may be held out."""
 
-@dataclass(frozen=True)
-class Candidate:
-    """A training video: its name (Class/video_id), label, and the group that it must not be parted from."""
+    @property
+    def name(self) -> str:
+        """`Class/video_id`."""
 
-    name: str
-    label: int
-    group: str
+    @property
+    def label(self) -> int:
+        """Its class's number."""
 
-
-def group_of(dataset: str, class_name: str, video_id: str) -> str:
-    """The film that a video was cut from, as far as its name tells; a name that does not is a group of its own.
-
-    UCF101: `v_<class>_g<group>`. HMDB51: what stands before class and flags, over all classes. ActivityNet, Kinetics and
-    Moments in Time: what stands before the numbers at the end. Other data sets: each video by itself.
-    """
-    pattern = SOURCES.get(dataset)
-    if dataset == "hmdb51":
-        pattern = rf"(.+)_{re.escape(class_name)}_{HMDB51_FLAGS}"
-    match = re.fullmatch(pattern, video_id, re.IGNORECASE) if pattern else None
-    return match[1].lower() if match else f"{class_name}/{video_id}"
+    @property
+    def group(self) -> str:
+        """The film or source video that it was cut from, and is not parted from."""
 
 
 def held_out(videos: Iterable[Candidate], fraction: float, seed: int) -> frozenset[str]:

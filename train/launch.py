@@ -210,4 +210,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, list, lambda arguments: arguments)
+    cli.run_parsed(main, list)

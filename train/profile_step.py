@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,15 +29,16 @@ from preprocess.common import cli
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from train import config, devices, trainer, training_data
+from train import config, devices, trainer
 from train.recipe_options import Chosen, RecipeOptions
 from train.step import new_step
+from train.training_data import TrainingData, training_videos
 
 Batch = list[NDArray[Any]]
 MUCH = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options(RecipeOptions):
     """Say where the time of a recipe's training step goes; every value of the recipe can be set here too."""
 
@@ -44,7 +46,7 @@ class Options(RecipeOptions):
     """Steps that are timed, after one that is not."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Times:
     """Seconds of a step: its clips read, decoded and augmented; sent to the device; the network and its update, these by
     themselves; all together, and how long of that the network waited for its batch."""
@@ -59,44 +61,33 @@ class Times:
 def main(options: Options) -> int:
     if options.steps < 1:
         raise InputError(f"--steps {options.steps} is not 1 or more")
-    config.check(options.settings)
     packed = manifest.load(options.records.resolve())
     device = devices.target()
     devices.use(device, options.settings.seed)
-    batches = training_batches(options, packed)
+    records = options.records.resolve()  # now: later the working directory is another
+    data = TrainingData(
+        videos=training_videos(records, packed, options.split, options.settings.batch_size),
+        clip=options.settings.clip,
+        batch_size=options.settings.batch_size,
+        seed=options.settings.seed,
+        workers=available_cpus(),
+        processes=options.loader == "processes",
+    )
     network = trainer.new_network(options.settings, len(packed.class_names))
     step = new_step(network, options.settings, 2 * (options.steps + 1))
     clips, is_images = options.settings.batch_size, options.settings.model.for_images
     what = "images" if is_images else "clips"
     say(f"{options.recipe.stem} on {options.records}, batches of {clips} {what}, on {device}")
     with devices.work_aside():
-        for line in lines(measure(batches, step, options.steps), clips, is_images):
+        for line in lines(measure(lambda: endless(data), step, options.steps), clips, is_images):
             print(line)
     return 0
 
 
-def training_batches(options: Options, packed: manifest.Manifest) -> Callable[[], Iterator[Batch]]:
-    """What gives a new stream of batches, epoch after epoch without end."""
-    records = options.records.resolve()  # now: later the working directory is another
-
-    def batches() -> Iterator[Batch]:
-        epoch = 0
-        while True:
-            dataset = training_data.training_batches(
-                records,
-                packed,
-                options.split,
-                options.settings.clip,
-                options.settings.batch_size,
-                options.settings.seed,
-                first_epoch=epoch,
-                workers=available_cpus(),
-                processes=options.loader == "processes",
-            )
-            yield from dataset.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
-            epoch += 1
-
-    return batches
+def endless(data: TrainingData) -> Iterator[Batch]:
+    """A new stream of batches, epoch after epoch without end."""
+    for epoch in count():
+        yield from data.batches(epoch).create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
 
 
 def measure(batches: Callable[[], Iterator[Batch]], step: nn.Cell, steps: int) -> Times:
@@ -117,7 +108,9 @@ def measure(batches: Callable[[], Iterator[Batch]], step: nn.Cell, steps: int) -
         batch = next(source)
         waited += time.perf_counter() - wanted
         step(*sent(batch, first)).asnumpy()
-    return Times(data, sending, network, (time.perf_counter() - began) / steps, waited / steps)
+    return Times(
+        data=data, sending=sending, network=network, together=(time.perf_counter() - began) / steps, waiting=waited / steps
+    )
 
 
 class First(nn.Cell):
@@ -183,8 +176,8 @@ def verdict(times: Times, is_images: bool) -> str:
 def parse(arguments: list[str]) -> Options:
     """Options whose defaults are the values of the recipe that the command line names."""
     chosen = cli.parse_known(Chosen, arguments)
-    return cli.parse(Options, arguments, Options(config.load_recipe(chosen.recipe), chosen.recipe))
+    return cli.parse(Options, arguments, Options(settings=config.load_recipe(chosen.recipe), recipe=chosen.recipe))
 
 
 if __name__ == "__main__":
-    cli.run(main, Options, parse)
+    cli.run_parsed(main, parse)

@@ -18,7 +18,7 @@ class Chosen:
     recipe: Path = DEFAULT_RECIPE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RecipeOptions:
     """The first options of such a command; every value of the recipe is one too."""
 

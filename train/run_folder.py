@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import json
 import os
 import platform
 import re
@@ -19,6 +18,7 @@ import yaml
 from preprocess.common import files
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
+from preprocess.common.journal import Journal
 
 CONFIG = "config.yaml"
 PROVENANCE = "provenance.json"
@@ -129,15 +129,13 @@ class MetricsLog:
     """
 
     def __init__(self, folder: Path, epochs: int, tensorboard: bool) -> None:
-        self.path = folder / METRICS
-        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else []
-        files.write_text(self.path, "".join(lines[:epochs]))
+        self.journal = metrics_journal(folder)
+        self.journal.rewrite(self.journal.read()[:epochs])
         self.events = event_writer(folder, epochs) if tensorboard else None
 
     def write(self, line: dict[str, Any]) -> None:
         """Add an epoch."""
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
+        self.journal.append(line)
         if self.events:
             for key, value in line.items():
                 if isinstance(value, float):
@@ -149,7 +147,12 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl. Raises InputError when there is none."""
     if not (folder / METRICS).is_file():
         raise InputError(f"{folder} has no {METRICS}: name the folder of a run that train/train.py began")
-    return [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
+    return metrics_journal(folder).read()
+
+
+def metrics_journal(folder: Path) -> Journal[dict[str, Any]]:
+    """The file of metrics.jsonl."""
+    return Journal(folder / METRICS, dict, dict)
 
 
 def event_writer(folder: Path, epochs: int) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
+Sampling = Literal["dense", "centre", "uniform"]
 
 
 def dense_clip(frame_count: int, length: int, stride: int, rng: np.random.Generator) -> Indices:
@@ -38,7 +41,12 @@ def uniform_clip(frame_count: int, length: int, stride: int, rng: np.random.Gene
     return np.minimum(drawn, frame_count - 1)  # the largest draw may round up to the end
 
 
-SAMPLERS = {"dense": dense_clip, "centre": centre_clip, "uniform": uniform_clip}
+SAMPLERS: dict[Sampling, Callable[[int, int, int, np.random.Generator], Indices]] = {
+    "dense": dense_clip,
+    "centre": centre_clip,
+    "uniform": uniform_clip,
+}
+"""Samplers to train on, by the name in a recipe: (frame_count, length, stride, rng) to frame indices."""
 
 
 def windows(frame_count: int, length: int, stride: int) -> NDArray[np.int64]:

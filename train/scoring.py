@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 from numpy.typing import NDArray
 
+from preprocess.catalog import VideoKey
 from train import devices
 from train.config import ClipConfig, PrecisionConfig
 from train.models.normalize_input import NormalizeInput
@@ -20,12 +21,26 @@ from train.models.normalize_input import NormalizeInput
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class VideoScore:
+class Labelled(Protocol):
+    """A video and its class's number."""
+
+    @property
+    def class_name(self) -> str:
+        """Its class."""
+
+    @property
+    def video_id(self) -> str:
+        """Its id in the class."""
+
+    @property
+    def label(self) -> int:
+        """The class's number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoScore(VideoKey):
     """One video's scores: `score_K` is the mean softmax over its windows, `clip_correct` how many were right alone."""
 
-    class_name: str
-    video_id: str
     label: int
     score_K: NDArray[np.float64]
     clips: int
@@ -34,7 +49,7 @@ class VideoScore:
 
 def for_inference(network: nn.Cell, clip: ClipConfig) -> nn.Cell:
     """uint8 clip_NTHWC -> what `network` gives, in inference mode and in the device's own precision. Changes `network`."""
-    return NormalizeInput(devices.cast_network(network, PrecisionConfig("auto")), clip.mean, clip.std).set_train(False)
+    return NormalizeInput(devices.cast_network(network, PrecisionConfig(level="auto")), clip.mean, clip.std).set_train(False)
 
 
 class Scorer(nn.Cell):
@@ -69,29 +84,35 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def video_score(class_name: str, video_id: str, label: int, score_WK: NDArray[np.float32]) -> VideoScore:
+def video_score(video: Labelled, score_WK: NDArray[np.float32]) -> VideoScore:
     """A video's score from those of its windows."""
-    hits = int((score_WK.argmax(axis=1) == label).sum())
-    return VideoScore(class_name, video_id, label, score_WK.astype(np.float64).mean(axis=0), len(score_WK), hits)
+    return VideoScore(
+        class_name=video.class_name,
+        video_id=video.video_id,
+        label=video.label,
+        score_K=score_WK.astype(np.float64).mean(axis=0),
+        clips=len(score_WK),
+        clip_correct=int((score_WK.argmax(axis=1) == video.label).sum()),
+    )
 
 
 def score_videos(
-    scorer: Callable[[ms.Tensor], ms.Tensor], videos: Iterable[tuple[str, str, int, NDArray[np.uint8]]], batch_size: int
+    scorer: Callable[[ms.Tensor], ms.Tensor], videos: Iterable[tuple[Labelled, NDArray[np.uint8]]], batch_size: int
 ) -> Iterator[VideoScore]:
-    """Score each (class name, video id, label, windows_WTHWC) and yield it.
+    """Score each video, given with its windows_WTHWC, and yield it.
 
     Windows of neighbouring videos fill batches together. Every window of every video counts exactly once.
     """
-    waiting: deque[tuple[str, str, int, int]] = deque()  # videos whose scores are not all there; last: their windows
+    waiting: deque[tuple[Labelled, int]] = deque()  # videos whose scores are not all there, and their numbers of windows
 
     def windows() -> Iterator[NDArray[np.uint8]]:
-        for class_name, video_id, label, windows_WTHWC in videos:
-            waiting.append((class_name, video_id, label, len(windows_WTHWC)))
+        for video, windows_WTHWC in videos:
+            waiting.append((video, len(windows_WTHWC)))
             yield from windows_WTHWC
 
     scores: list[NDArray[np.float32]] = []
     for score_K in score_windows(scorer, windows(), batch_size):
         scores.append(score_K)
-        if len(scores) == waiting[0][3]:
-            yield video_score(*waiting.popleft()[:3], np.stack(scores))
+        if len(scores) == waiting[0][1]:
+            yield video_score(waiting.popleft()[0], np.stack(scores))
             scores = []

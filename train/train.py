@@ -22,18 +22,16 @@ if __name__ == "__main__":  # a script's own folder comes first on the path; the
 
     STOP.take_signals()
 
-import mindspore.dataset as ds
 from mindspore import nn
 
 from mindrecord import checksums, manifest
 from mindrecord.manifest import Manifest
-from mindrecord.shard_reader import videos_of_split
 from preprocess.catalog import TRAIN
 from preprocess.common import cli, files
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from train import checkpoint, config, devices, recipe_options, run_folder, trainer, training_data
+from train import checkpoint, config, devices, recipe_options, run_folder, trainer
 from train.checkpoint import CheckpointMetadata, TrainState
 from train.plot_curves import draw_curves
 from train.recipe_options import RecipeOptions
@@ -41,6 +39,7 @@ from train.run_folder import LAST
 from train.signals import STOP, Stopped
 from train.step import new_step
 from train.trainer import Run
+from train.training_data import TrainingData, training_videos
 from train.validation import Validator, held_out_videos, validation_videos
 from train.watchdog import Watchdog
 from train.weights import load_pretrained
@@ -53,7 +52,7 @@ class Chosen(recipe_options.Chosen):
     resume: Path | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options(RecipeOptions):
     """Train a network on a records folder by a recipe; every value of the recipe can be set here too."""
 
@@ -71,7 +70,6 @@ class Options(RecipeOptions):
 
 def main(options: Options) -> int:
     recipe = options.settings
-    config.check(recipe)
     packed = manifest.load(options.records.resolve())
     if options.tensorboard:
         run_folder.check_tensorboard()
@@ -89,8 +87,10 @@ def main(options: Options) -> int:
         if options.pretrained:
             for line in load_pretrained(network, options.pretrained).lines():
                 say(line)
-        step = new_step(network, recipe, run.steps_per_epoch, ranks)
-        progress = TrainState(recipe, files.sha256(options.records.resolve() / manifest.FILE_NAME), ranks)
+        step = new_step(network, recipe, run.data.steps_per_epoch, ranks)
+        progress = TrainState(
+            recipe=recipe, records_sha256=files.sha256(options.records.resolve() / manifest.FILE_NAME), ranks=ranks
+        )
         if options.resume:
             progress = resume_state(step, progress, folder / LAST)
         say(f"{options.recipe.stem} on split {options.split} of {options.records} -> {out}, on {device}")
@@ -120,42 +120,34 @@ def make_run(options: Options, packed: Manifest, folder: Path, rank: int, ranks:
     names = held_out_videos(records, packed, split, recipe)
     workers = max(available_cpus() // devices.local_ranks(), 1)
     processes = options.loader == "processes"
-    watchdog = Watchdog(recipe.batch_size, counts=not processes)
-
-    def batches(epoch: int, step: int) -> ds.Dataset:
-        return training_data.training_batches(
-            records,
-            packed,
-            split,
-            recipe.clip,
-            recipe.batch_size,
-            recipe.seed,
-            rank=rank,
-            ranks=ranks,
-            first_epoch=epoch,
-            first_step=step,
-            held_out=names,
-            workers=workers,
-            processes=processes,
-            watchdog=watchdog,
-        )
-
-    steps_per_epoch = batches(0, 0).get_dataset_size()
-    videos = videos_of_split(records, packed, split, TRAIN, names)
     validation = validation_videos(records, packed, split, recipe, names)
     return Run(
-        recipe,
-        folder,
-        CheckpointMetadata(recipe.model, recipe.clip, packed.dataset, split, packed.class_names, 0),
-        [video.name for video in videos],
-        steps_per_epoch,
-        batches,
-        watchdog,
-        Validator(recipe, len(packed.class_names), validation, workers) if validation and rank == 0 else None,
-        options.tensorboard,
-        rank,
-        ranks,
-        STOP,
+        recipe=recipe,
+        folder=folder,
+        meta=CheckpointMetadata(
+            model=recipe.model,
+            clip=recipe.clip,
+            dataset=packed.dataset,
+            split=split,
+            class_names=packed.class_names,
+            epoch=0,
+            frame_settings=packed.frame_settings,
+            splits_sha256=packed.splits_sha256,
+        ),
+        data=TrainingData(
+            videos=training_videos(records, packed, split, recipe.batch_size, names),
+            clip=recipe.clip,
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            rank=rank,
+            ranks=ranks,
+            workers=workers,
+            processes=processes,
+            watchdog=Watchdog(recipe.batch_size, counts=not processes),
+        ),
+        validator=Validator(recipe, len(packed.class_names), validation, workers) if validation and rank == 0 else None,
+        tensorboard=options.tensorboard,
+        stop=STOP,
     )
 
 
@@ -178,20 +170,22 @@ def resume_state(step: nn.Cell, begun: TrainState, last: Path) -> TrainState:
 def print_summary(run: Run, packed: Manifest, network: nn.Cell, progress: TrainState) -> None:
     """Say what is trained on what."""
     recipe = run.recipe
+    if packed.assumed:
+        say(packed.assumed)
     absent = len(packed.absent_of(run.meta.split, TRAIN))
     if absent:
         say(f"{absent} listed training videos are not packed; training goes on without them")
-    ranks = f" on each of {run.ranks} ranks" if run.ranks > 1 else ""
+    ranks = f" on each of {run.data.ranks} ranks" if run.data.ranks > 1 else ""
     say(
-        f"{len(packed.class_names)} classes, {run.steps_per_epoch} steps of {recipe.batch_size} clips{ranks} an epoch, "
+        f"{len(packed.class_names)} classes, {run.data.steps_per_epoch} steps of {recipe.batch_size} clips{ranks} an epoch, "
         f"{recipe.epochs} epochs, {sum(p.size for p in network.trainable_params()):,} parameters"
     )
     if run.validator and recipe.choose_best_on == "test":
         say(f"best.ckpt is chosen on the TEST LIST ({len(run.validator.videos)} videos): its accuracy there is no fair one")
     elif run.validator:
-        say(f"{len(run.validator.videos)} training videos are held out to choose best.ckpt, {len(run.video_names)} train")
+        say(f"{len(run.validator.videos)} training videos are held out to choose best.ckpt, {len(run.data.videos)} train")
     if done := run.steps_done(progress):
-        say(f"going on after step {done} of {recipe.epochs * run.steps_per_epoch}")
+        say(f"going on after step {done} of {recipe.epochs * run.data.steps_per_epoch}")
 
 
 def open_folder(options: Options, packed: Manifest, folder: Path, device: str, ranks: int, steps_done: int) -> None:
@@ -222,10 +216,10 @@ def run_training(run: Run, network: nn.Cell, step: nn.Cell, progress: TrainState
     try:
         trainer.train(run, network, step, progress)
     except Stopped as stopped:
-        command = "python train/train.py" if run.ranks == 1 else "sh scripts/train_8p.sh"
+        command = "python train/train.py" if run.data.ranks == 1 else "sh scripts/train_8p.sh"
         say(f"stopped by {stopped} and saved; to go on: {command} --resume {out}")
         return 128 + stopped.number
-    if run.rank == 0:
+    if run.data.rank == 0:
         draw_curves(run.folder)
     say(f"trained in {time.monotonic() - began:.0f} s: {run.folder / LAST}")
     return 0
@@ -235,14 +229,14 @@ def parse(arguments: list[str]) -> Options:
     """Options whose defaults are the values of the recipe that the command line names, or of the run that it resumes."""
     chosen = cli.parse_known(Chosen, arguments)
     if not chosen.resume:
-        return cli.parse(Options, arguments, Options(config.load_recipe(chosen.recipe), chosen.recipe))
+        return cli.parse(Options, arguments, Options(settings=config.load_recipe(chosen.recipe), recipe=chosen.recipe))
     folder = run_folder.to_resume(chosen.resume)
     provenance = files.read_json(folder / run_folder.PROVENANCE)
     before = Options(
-        config.load_recipe(folder / run_folder.CONFIG),
-        Path(provenance["recipe"]),
-        Path(provenance["records"]),
-        provenance["split"],
+        settings=config.load_recipe(folder / run_folder.CONFIG),
+        recipe=Path(provenance["recipe"]),
+        records=Path(provenance["records"]),
+        split=provenance["split"],
         loader=provenance["loader"],
     )
     options = cli.parse(Options, arguments, before)
@@ -255,4 +249,4 @@ def parse(arguments: list[str]) -> Options:
 
 
 if __name__ == "__main__":
-    cli.run(main, Options, parse)
+    cli.run_parsed(main, parse)

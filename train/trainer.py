@@ -6,13 +6,11 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import mindspore as ms
-import mindspore.dataset as ds
 import numpy as np
 from mindspore import nn
 
@@ -26,9 +24,8 @@ from train.run_folder import BEST, KEPT, LAST, MetricsLog, remove_older
 from train.schedule import learning_rates
 from train.signals import Stopped, StopSignal
 from train.step import averaged, totals
-from train.training_data import epoch_indices
+from train.training_data import TrainingData
 from train.validation import LABELS, Validator, weights_of
-from train.watchdog import Watchdog
 
 
 def new_network(recipe: Recipe, num_classes: int) -> nn.Cell:
@@ -36,35 +33,22 @@ def new_network(recipe: Recipe, num_classes: int) -> nn.Cell:
     return build_model(recipe.model.name, num_classes=num_classes, **recipe.model.options())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a run consists of, beside its network and how far it is."""
+    """What a run consists of, besides its network and its progress."""
 
     recipe: Recipe
     folder: Path
     meta: CheckpointMetadata
     """Of its checkpoints; the epoch is filled in."""
-    video_names: list[str]
-    """Of the training videos, Class/video_id, in the order that the stream knows them by."""
-    steps_per_epoch: int
-    batches: Callable[[int, int], ds.Dataset]
-    """(epoch, step in it) -> batches from there on, of all later epochs too where the step is 0."""
-    watchdog: Watchdog
+    data: TrainingData
     validator: Validator | None
     tensorboard: bool
-    rank: int
-    ranks: int
     stop: StopSignal
 
     def steps_done(self, progress: TrainState) -> int:
         """Steps of all epochs."""
-        return progress.epoch * self.steps_per_epoch + progress.step
-
-    def batch_names(self, epoch: int, step: int) -> list[str]:
-        """The videos of a batch of this rank."""
-        size = self.recipe.batch_size
-        order = epoch_indices(len(self.video_names), size, self.recipe.seed, epoch, self.rank, self.ranks)
-        return [self.video_names[video] for video in order[step * size : (step + 1) * size, 1]]
+        return progress.epoch * self.data.steps_per_epoch + progress.step
 
 
 class Loop(ms.Callback):
@@ -80,41 +64,42 @@ class Loop(ms.Callback):
         self.network = network
         self.step = step
         self.progress = progress
-        self.rates = learning_rates(run.recipe.schedule, run.recipe.epochs, run.steps_per_epoch)
+        self.rates = learning_rates(run.recipe.schedule, run.recipe.epochs, run.data.steps_per_epoch)
         self.totals = totals(step)
-        self.log = MetricsLog(run.folder, progress.epoch, run.tensorboard) if run.rank == 0 else None
+        self.log = MetricsLog(run.folder, progress.epoch, run.tensorboard) if run.data.rank == 0 else None
         self.last_saved = time.monotonic()
 
     @property
     def clips_per_s(self) -> float:
         """Over all ranks, in the epoch under way."""
-        clips = self.progress.step * self.run.recipe.batch_size * self.run.ranks
+        clips = self.progress.step * self.run.recipe.batch_size * self.run.data.ranks
         return clips / max(self.progress.seconds, 1e-9)
 
     def on_train_begin(self, run_context: Any) -> None:
         self.begun_at = self.run.steps_done(self.progress)
 
     def on_train_epoch_begin(self, run_context: Any) -> None:
-        self.meter = Meter(self.run.steps_per_epoch - self.progress.step, "steps")
+        self.meter = Meter(self.run.data.steps_per_epoch - self.progress.step, "steps")
         if self.progress.step == 0:
             self.totals.set_data(ms.Tensor(np.zeros(3, np.float32)))
         self.began = time.monotonic() - self.progress.seconds
         self.idle_since = time.monotonic()
 
     def on_train_step_begin(self, run_context: Any) -> None:
-        self.run.watchdog.stop()
+        if self.run.data.watchdog:
+            self.run.data.watchdog.stop()
         waited_s = self.progress.waited_s + time.monotonic() - self.idle_since
         self.progress = replace(self.progress, waited_s=waited_s)
 
     def on_train_step_end(self, run_context: Any) -> None:
         arguments = run_context.original_args()
         loss = float(arguments.net_outputs.asnumpy())
-        step = self.begun_at + int(arguments.cur_step_num) - self.progress.epoch * self.run.steps_per_epoch
+        step = self.begun_at + int(arguments.cur_step_num) - self.progress.epoch * self.run.data.steps_per_epoch
         self.progress = replace(self.progress, step=step, seconds=time.monotonic() - self.began)
         if not math.isfinite(loss):
             raise self.not_finite(f"the loss is {loss}")
         self.meter.advance(f"loss {loss:.3f}  {self.so_far()}")
-        if step < self.run.steps_per_epoch:
+        if step < self.run.data.steps_per_epoch:
             stopping = self.stopping()
             if stopping or time.monotonic() - self.last_saved >= self.run.recipe.save_every_minutes * 60:
                 self.save()
@@ -128,7 +113,7 @@ class Loop(ms.Callback):
 
     def stopping(self) -> bool:
         """Whether a signal came to any rank: all of them stop after the same step."""
-        return devices.on_any_rank(self.run.stop.number != 0, self.run.ranks)
+        return devices.on_any_rank(self.run.stop.number != 0, self.run.data.ranks)
 
     def so_far(self) -> str:
         """The epoch's accuracy on what it trained with, its speed and its wait."""
@@ -139,8 +124,8 @@ class Loop(ms.Callback):
     def not_finite(self, what: str) -> InputError:
         """The error that says where the numbers were lost."""
         step = self.run.steps_done(self.progress)
-        epoch, step_in_epoch = divmod(step - 1, self.run.steps_per_epoch)
-        names = self.run.batch_names(epoch, step_in_epoch)
+        epoch, step_in_epoch = divmod(step - 1, self.run.data.steps_per_epoch)
+        names = self.run.data.batch_names(epoch, step_in_epoch)
         return InputError(
             f"{what} at step {step} (epoch {epoch + 1}), learning rate {self.rates[step - 1]:.3g}: lower "
             f"schedule.learning_rate or lengthen schedule.warmup_epochs; {self.run.folder / LAST} is from before; "
@@ -149,10 +134,10 @@ class Loop(ms.Callback):
 
     def save(self) -> None:
         """Write last.ckpt, to go on from here. Raises InputError when the weights are not finite or the disk is full."""
-        if self.run.rank:
+        if self.run.data.rank:
             return
         self.check_finite()
-        meta = replace(self.run.meta, epoch=self.progress.epoch + self.progress.step // self.run.steps_per_epoch)
+        meta = replace(self.run.meta, epoch=self.progress.epoch + self.progress.step // self.run.data.steps_per_epoch)
         self.write(LAST, meta, self.step)
         self.last_saved = time.monotonic()
 
@@ -174,7 +159,7 @@ class Loop(ms.Callback):
 
     def end_epoch(self) -> None:
         """What follows the last step of an epoch. Raises Stopped when a signal came."""
-        if self.run.rank == 0:
+        if self.run.data.rank == 0:
             with contextlib.suppress(Stopped):
                 self.close_epoch()
         else:
@@ -246,10 +231,10 @@ def train(run: Run, network: nn.Cell, step: nn.Cell, progress: TrainState) -> No
         loop.save()
     model = ms.Model(step)
     # on the CPU MindSpore falls back to feeding step by step
-    if 0 < progress.step < run.steps_per_epoch:
-        model.train(1, run.batches(progress.epoch, progress.step), callbacks=[loop], dataset_sink_mode=True)
+    if 0 < progress.step < run.data.steps_per_epoch:
+        model.train(1, run.data.batches(progress.epoch, progress.step), callbacks=[loop], dataset_sink_mode=True)
     elif progress.step:
         loop.end_epoch()
     epochs_left = run.recipe.epochs - loop.progress.epoch
     if epochs_left:
-        model.train(epochs_left, run.batches(loop.progress.epoch, 0), callbacks=[loop], dataset_sink_mode=True)
+        model.train(epochs_left, run.data.batches(loop.progress.epoch, 0), callbacks=[loop], dataset_sink_mode=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import mindspore.dataset as ds
@@ -18,22 +19,15 @@ from preprocess.common.errors import InputError
 from train.autoaugment import autoaugment
 from train.config import ClipConfig
 from train.sampling import SAMPLERS, Indices
-from train.transforms import (
-    centre_crop,
-    decode_clip,
-    frame_size,
-    jitter_colour,
-    multi_scale_crop,
-    random_resized_crop,
-)
+from train.transforms import CROPS, decode_clip, frame_size, jitter_colour
 from train.watchdog import Watchdog
 
 
 def epoch_indices(videos: int, batch_size: int, seed: int, epoch: int, rank: int = 0, ranks: int = 1) -> NDArray[np.int64]:
     """What a rank trains on in an epoch: (places, 3), each a position in the epoch's order, a video, and whether it counts.
 
-    The order is a permutation of all videos, drawn from seed and epoch; ranks take its positions in turn. What it lacks to
-    whole batches for each rank is padded with videos from its beginning, which do not count: every video counts once.
+    The order is a permutation of all videos, drawn from seed and epoch; ranks take its positions in turn. The tail is padded
+    with videos from the start, which do not count, so that every rank gets full batches and every video counts once.
     """
     places = -(-videos // (ranks * batch_size)) * batch_size
     order = np.random.default_rng([seed, epoch]).permutation(videos)
@@ -42,11 +36,11 @@ def epoch_indices(videos: int, batch_size: int, seed: int, epoch: int, rank: int
 
 
 class EpochSampler:
-    """Yields an epoch's (epoch, position, video, counts), place by place, and the next epoch's when iterated anew.
+    """Yields an epoch's (epoch, position, video, counts), place by place; iterated again, the next epoch's.
 
     With `first_place` it begins within its first epoch, and that is its only one.
 
-    This is all that a sample's random choices depend on, with the seed: the stream is the same for any number of workers.
+    With the seed, this is all that a sample's random choices depend on.
     """
 
     def __init__(self, order: Callable[[int], NDArray[np.int64]], first_epoch: int, first_place: int) -> None:
@@ -69,9 +63,13 @@ def clip_rng(seed: int, epoch: int, position: int, video: str) -> np.random.Gene
 
 
 def training_videos(
-    records: Path, manifest: Manifest, split: str, batch_size: int, held_out: Collection[str]
+    records: Path, manifest: Manifest, split: str, batch_size: int, held_out: Collection[str] = ()
 ) -> list[Video]:
-    """The training videos of `split` but those held out. Raises InputError when they are fewer than a batch."""
+    """The training videos of `split` without those held out, which are named Class/video_id.
+
+    Raises:
+        InputError: there is no such split, or it has fewer training videos than a batch.
+    """
     videos = videos_of_split(records, manifest, split, TRAIN, held_out)
     if len(videos) < batch_size:
         raise InputError(
@@ -81,73 +79,83 @@ def training_videos(
     return videos
 
 
-def training_batches(
-    records: Path,
-    manifest: Manifest,
-    split: str,
-    clip: ClipConfig,
-    batch_size: int,
-    seed: int,
-    *,
-    rank: int = 0,
-    ranks: int = 1,
-    first_epoch: int = 0,
-    first_step: int = 0,
-    held_out: Collection[str] = (),
-    workers: int = 0,
-    processes: bool = False,
-    watchdog: Watchdog | None = None,
-) -> ds.Dataset:
-    """Batches of the training videos of `split`: clip_NTHWC uint8, label_N int32 and weight_N float32.
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What a rank trains on: one clip of each video an epoch over all ranks, in an order drawn for each epoch.
 
-    One clip of each video an epoch over all ranks, in an order drawn anew each epoch. Weights are 1, and 0 for what pads the
-    last batch. One crop, one flip and one change of colour a clip, shared by its frames. Only its frames are read.
-
-    Args:
-        first_epoch: where the first iteration begins, counted from 0; what follows is as if the others had come before.
-        first_step: where within that epoch, which is then the only one.
-        held_out: videos to leave out, named Class/video_id.
-        workers: threads that read and decode; 0 is one for every core this process may use.
-        processes: use processes instead of threads.
-        watchdog: is told how far the first batch is.
-
-    Raises:
-        InputError: there is no such split, or it has fewer training videos than a batch.
+    The stream is a function of the videos, `seed` and `ranks`: it is the same for any number of workers, and for a run that
+    was resumed.
     """
-    videos = training_videos(records, manifest, split, batch_size, held_out)
 
-    def load(
-        places: NDArray[np.int64],
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.float32]]:
+    videos: Sequence[Video]
+    """Those of all ranks; see `training_videos`."""
+    clip: ClipConfig
+    batch_size: int
+    """Clips a step of this rank."""
+    seed: int
+    rank: int = 0
+    ranks: int = 1
+    workers: int = 0
+    """Threads that read and decode; 0 is one for each CPU this process may use."""
+    processes: bool = False
+    """Use processes instead of threads."""
+    watchdog: Watchdog | None = None
+    """Is told how far the first batch is."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch; the last one is padded."""
+        return -(-len(self.videos) // (self.ranks * self.batch_size))
+
+    def indices(self, epoch: int) -> NDArray[np.int64]:
+        """This rank's `epoch_indices`."""
+        return epoch_indices(len(self.videos), self.batch_size, self.seed, epoch, self.rank, self.ranks)
+
+    def batch_names(self, epoch: int, step: int) -> list[str]:
+        """The videos of one batch, each Class/video_id."""
+        rows = self.indices(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+        return [self.videos[video].name for video in rows[:, 1]]
+
+    def batches(self, epoch: int = 0, step: int = 0) -> ds.Dataset:
+        """Batches from a step of an epoch on: clip_NTHWC uint8, label_N int32 and weight_N float32.
+
+        Iterated again, the dataset gives the next epoch. With a `step` above 0 it has that epoch alone. Weights are 1, and 0
+        for what pads the last batch. One crop, one flip and one change of colour a clip, shared by its frames. Only the
+        frames of a clip are read.
+        """
+        sampler = EpochSampler(self.indices, epoch, step * self.batch_size)
+        stream = ds.GeneratorDataset(sampler, ["place"], shuffle=False, num_parallel_workers=1)
+        stream = stream.batch(self.batch_size, drop_remainder=True, num_parallel_workers=1)
+        return stream.map(  # a batch at a time: a clip is written where it stays
+            self.load,
+            ["place"],
+            ["clip", "label", "weight"],
+            num_parallel_workers=min(self.workers or available_cpus(), available_cpus()),
+            python_multiprocessing=self.processes,
+        )
+
+    def load(self, places: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.float32]]:
+        """One batch of what `EpochSampler` yields: read, decoded and augmented."""
+        clip = self.clip
         clip_NTHWC = np.empty((len(places), clip.frames, clip.size, clip.size, 3), np.uint8)
         labels = np.empty(len(places), np.int32)
         for n, (epoch, position, index, _) in enumerate(places.tolist()):
-            video = videos[index]
+            video = self.videos[index]
             labels[n] = video.label
-            rng = clip_rng(seed, epoch, position, video.name)
+            rng = clip_rng(self.seed, epoch, position, video.name)
             wanted, repeats = distinct(SAMPLERS[clip.sampling](video.frames, clip.frames, clip.stride, rng))
             jpegs = read_frames(video, wanted)
-            if watchdog:
-                watchdog.count(read=1)
+            self.count(read=1)
             augmented(jpegs, clip, rng, clip_NTHWC[n, : len(wanted)])
             if repeats is not None:
                 clip_NTHWC[n] = clip_NTHWC[n, repeats]
-            if watchdog:
-                watchdog.count(decoded=1)
+            self.count(decoded=1)
         return clip_NTHWC, labels, places[:, 3].astype(np.float32)
 
-    orders = EpochSampler(
-        lambda epoch: epoch_indices(len(videos), batch_size, seed, epoch, rank, ranks), first_epoch, first_step * batch_size
-    )
-    stream = ds.GeneratorDataset(orders, ["place"], shuffle=False, num_parallel_workers=1)
-    stream = stream.batch(batch_size, drop_remainder=True, num_parallel_workers=1)
-    return stream.map(  # a batch at a time: a clip is written where it stays
-        load,
-        ["place"],
-        ["clip", "label", "weight"],
-        num_parallel_workers=min(workers or available_cpus(), available_cpus()),
-        python_multiprocessing=processes,
-    )
+    def count(self, read: int = 0, decoded: int = 0) -> None:
+        """Tell the watchdog, if there is one."""
+        if self.watchdog:
+            self.watchdog.count(read, decoded)
 
 
 def distinct(frames: Indices) -> tuple[Indices, Indices | None]:
@@ -161,10 +169,7 @@ def augmented(jpegs: list[memoryview], clip: ClipConfig, rng: np.random.Generato
     """Write the frames into `out_THWC`, with one crop, one flip and one change of colour drawn from `rng`; an image also
     with one of AutoAugment's sub-policies."""
     height, width = frame_size(jpegs[0])
-    if clip.crop == "resized":
-        box = random_resized_crop(height, width, clip.crop_scale, clip.crop_ratio, rng)
-    else:
-        box = multi_scale_crop(height, width, rng) if clip.crop == "multiscale" else centre_crop(height, width)
+    box = CROPS[clip.crop](height, width, clip.crop_scale, clip.crop_ratio, rng)
     decode_clip(jpegs, box, bool(rng.random() < clip.flip), out_THWC)
     if any(clip.jitter):
         jitter_colour(out_THWC, *(rng.uniform(1 - most, 1 + most) for most in clip.jitter))

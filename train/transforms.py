@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,9 +18,11 @@ MULTI_SCALES = (1.0, 0.875, 0.75, 0.66)
 GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601 luma
 Bytes = NDArray[np.uint8]
 Buffer = bytes | memoryview | Bytes
+Crop = Literal["resized", "multiscale", "centre"]
+Range = tuple[float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Box:
     """A rectangle in pixels, inside the frame."""
 
@@ -29,9 +32,7 @@ class Box:
     width: int
 
 
-def random_resized_crop(
-    height: int, width: int, scale: Sequence[float], ratio: Sequence[float], rng: np.random.Generator
-) -> Box:
+def random_resized_crop(height: int, width: int, scale: Range, ratio: Range, rng: np.random.Generator) -> Box:
     """A box of an area drawn uniformly from `scale` x the frame's, and an aspect ratio drawn log-uniformly from `ratio`.
 
     "Inception-style" cropping (arXiv:1409.4842, section 6; the paper uses scale [0.25, 1], ratio [3/4, 4/3]). When ten
@@ -43,11 +44,14 @@ def random_resized_crop(
         box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < box_width <= width and 0 < box_height <= height:
             return Box(
-                int(rng.integers(height - box_height + 1)), int(rng.integers(width - box_width + 1)), box_height, box_width
+                top=int(rng.integers(height - box_height + 1)),
+                left=int(rng.integers(width - box_width + 1)),
+                height=box_height,
+                width=box_width,
             )
     aspect = min(max(width / height, ratio[0]), ratio[1])
     box_width, box_height = min(width, max(round(height * aspect), 1)), min(height, max(round(width / aspect), 1))
-    return Box((height - box_height) // 2, (width - box_width) // 2, box_height, box_width)
+    return Box(top=(height - box_height) // 2, left=(width - box_width) // 2, height=box_height, width=box_width)
 
 
 def multi_scale_crop(height: int, width: int, rng: np.random.Generator) -> Box:
@@ -61,14 +65,15 @@ def multi_scale_crop(height: int, width: int, rng: np.random.Generator) -> Box:
     box_height, box_width = pairs[int(rng.integers(len(pairs)))]
     bottom, right = height - box_height, width - box_width
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
-    return Box(*corners[int(rng.integers(len(corners)))], box_height, box_width)
+    top, left = corners[int(rng.integers(len(corners)))]
+    return Box(top=top, left=left, height=box_height, width=box_width)
 
 
 def centre_crop(height: int, width: int, share: float = 1.0) -> Box:
     """The centred square whose side is `share` of the short side. 1 is what scaling the short side to the crop's size and
     cutting the centre leaves, 224/256 what scaling it to 256 and cutting 224 out does."""
     side = max(round(min(height, width) * share), 1)
-    return Box((height - side) // 2, (width - side) // 2, side, side)
+    return Box(top=(height - side) // 2, left=(width - side) // 2, height=side, width=side)
 
 
 def three_crops(height: int, width: int, share: float = 1.0) -> list[Box]:
@@ -79,12 +84,20 @@ def three_crops(height: int, width: int, share: float = 1.0) -> list[Box]:
     """
     side = max(round(min(height, width) * share), 1)
     places = [(at, 0.5) if height > width else (0.5, at) for at in (0, 0.5, 1)]
-    return [Box(round((height - side) * y), round((width - side) * x), side, side) for y, x in places]
+    return [Box(top=round((height - side) * y), left=round((width - side) * x), height=side, width=side) for y, x in places]
 
 
 def evaluated_squares(height: int, width: int, crops: int, share: float) -> list[Box]:
     """The parts of a frame that evaluation takes: the centre, or with 3 `crops` those along the longer side."""
     return three_crops(height, width, share) if crops == 3 else [centre_crop(height, width, share)]
+
+
+CROPS: dict[Crop, Callable[[int, int, Range, Range, np.random.Generator], Box]] = {
+    "resized": random_resized_crop,
+    "multiscale": lambda height, width, scale, ratio, rng: multi_scale_crop(height, width, rng),
+    "centre": lambda height, width, scale, ratio, rng: centre_crop(height, width),
+}
+"""Crops to train on, by the name in a recipe: (height, width, crop_scale, crop_ratio, rng) to a box."""
 
 
 def decode_clip(jpegs: Sequence[Buffer], box: Box, flip: bool, out_THWC: Bytes) -> None:

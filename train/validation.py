@@ -15,7 +15,7 @@ from preprocess.common.errors import InputError
 from train import evaluation_windows
 from train.checkpoint import load_strictly
 from train.config import Recipe
-from train.holdout import Candidate, group_of, held_out
+from train.holdout import held_out
 from train.models import build_model
 from train.scoring import Scorer, score_videos
 
@@ -54,14 +54,7 @@ def held_out_videos(records: Path, packed: Manifest, split: str, recipe: Recipe)
     """
     if not recipe.val_fraction:
         return frozenset()
-    candidates = [
-        Candidate(
-            video.name,
-            video.label,
-            group_of(packed.dataset, video.class_name, video.video_id),
-        )
-        for video in videos_of_split(records, packed, split, TRAIN)
-    ]
+    candidates = videos_of_split(records, packed, split, TRAIN)
     names = held_out(candidates, recipe.val_fraction, recipe.seed)
     if not names:
         raise InputError(

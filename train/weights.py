@@ -21,7 +21,7 @@ from train.pth import read_pth
 NORM_NAMES = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """What a load did."""
 
@@ -97,7 +97,7 @@ def load_pretrained(network: nn.Cell, path: Path) -> Report:
             raise InputError(f"{path}: {sources[own]} holds values that are not finite: fetch it again, or train it anew")
     for own, array in arrays.items():
         wanted[own].set_data(ms.Tensor(array))
-    return Report(path, tuple(sources), skipped, new)
+    return Report(path=path, loaded=tuple(sources), skipped=skipped, new=new)
 
 
 def own_name(name: str, wanted: Container[str]) -> str | None:

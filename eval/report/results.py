@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from eval.metrics import Metrics, wilson_interval
 from eval.report.page import render
 from eval.report.strips import Strips
+from preprocess.catalog import SplitSource
 from preprocess.common import files
+from preprocess.frame_settings import FrameSettings
 from train.checkpoint import CheckpointMetadata
 from train.config import ClipConfig
 from train.sampling import Views
@@ -24,9 +26,10 @@ from train.scoring import VideoScore
 RESULTS, PER_CLASS, PER_VIDEO, REPORT = "results.json", "per_class.csv", "per_video.csv", "report.html"
 PREDICTIONS, PREDICTIONS_TOP = "predictions.json", 5
 SCHEMA = 1
+ANOTHER_SPLIT = "the checkpoint was trained on records with another split: it may have seen test videos of these"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """Metrics, scores and where they come from; `missing` listed test videos were not there to be scored."""
 
@@ -46,6 +49,16 @@ class Evaluation:
     seconds: float
     ranks: int
     strips: Strips
+    split_source: SplitSource
+    frame_settings: FrameSettings
+    splits_sha256: str
+    """What the records' manifest says."""
+
+    @property
+    def trained_on_another_split(self) -> bool:
+        """Whether the records that the checkpoint was trained on had other flags; False where either does not say."""
+        hashes = {self.meta.splits_sha256, self.splits_sha256} - {""}
+        return self.meta.dataset == self.dataset and len(hashes) == 2
 
     def headline(self) -> list[str]:
         """The figures in words, each with its denominator."""
@@ -54,11 +67,14 @@ class Evaluation:
         absent = f"; {self.missing} listed videos are missing and not counted" if self.missing else ""
         chosen = "; THE CHECKPOINT WAS CHOSEN ON THE TEST LIST" if self.meta.chosen_on == "test" else ""
         tested = " with test videos" if f.classes < len(self.class_names) else ""
+        another = [ANOTHER_SPLIT] if self.trained_on_another_split else []
         return [
             f"top-1 {f.top1:.1%} of {f.videos} videos (95 % interval {low:.1%} to {high:.1%}){absent}{chosen}",
             f"top-5 {f.top5:.1%} of {f.videos} videos",
             f"one clip alone {f.clip_top1:.1%} of {f.clips} clips",
             f"mean over classes {f.mean_class_accuracy:.1%} of {f.classes} classes{tested}",
+            f"split {self.split}, drawn {self.split_source}",
+            *another,
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -77,6 +93,12 @@ class Evaluation:
             "classes_with_videos": f.classes,
             "dataset": self.dataset,
             "split": self.split,
+            "split_source": asdict(self.split_source),
+            "split_source_text": str(self.split_source),
+            "splits_sha256": self.splits_sha256,
+            "trained_on_another_split": self.trained_on_another_split,
+            "frame_settings": asdict(self.frame_settings),
+            "frame_settings_text": str(self.frame_settings),
             "class_names": list(self.class_names),
             "confusion": f.confusion_KK.tolist(),
             "seconds": round(self.seconds, 3),

@@ -11,6 +11,7 @@ import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import simplejpeg
@@ -18,20 +19,52 @@ from PIL import Image
 
 from mindrecord.manifest import Absent
 from mindrecord.plan import PlannedRow
-from mindrecord.sources.base import PackableVideo, Source
+from mindrecord.sources.base import PackableVideo, PackOptions, Source
 from preprocess import ledger
-from preprocess.catalog import TEST, TRAIN, Catalog, Video
+from preprocess.catalog import TEST, TRAIN, Catalog, SplitSource, Video
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
+from preprocess.dataset_options import allowed_failures
+from preprocess.frame_settings import FrameSettings
 from preprocess.workers import executors
 
-DATASET = "imagenet"
+DATASET: Literal["imagenet"] = "imagenet"
 PARTS = {"train": TRAIN, "val": TEST}
 SUFFIXES = (".jpg", ".jpeg")
 JPEG_MAGIC = b"\xff\xd8\xff"  # ITU-T T.81, B.1.1.3: the marker SOI, and the first byte of the next
 FOUR_INKS = ("CMYK", "YCCK")
-QUALITY = 95  # of what is encoded anew
+QUALITY = 95  # of what is encoded again
+AS_THEY_ARE = FrameSettings(short_side=0, quality=QUALITY)
 FAILURES_SHOWN = 25
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagesOptions(PackOptions):
+    """Pack a folder of images, train/ and val/ with class folders of JPEGs, into MindRecord shards, one row an image."""
+
+    dataset: Literal["imagenet"] = DATASET
+    """ImageNet's layout."""
+    root: Path = Path("data/ImageNet")
+    """The folder that holds train/ and val/."""
+    workers: int = 0
+    """Processes; 0 takes every core this process may use. The bytes written do not depend on it."""
+    cluster: str = ""
+    """A Dask cluster instead of processes here: tcp://host:port of its scheduler, or local:N."""
+    max_failures: str = "0"
+    """How many images, or what share of them (as 5%), may fail to decode before the exit code is 2. The others are packed in
+    any case."""
+
+    def check(self) -> None:
+        """Check what the types do not.
+
+        Raises:
+            InputError: a value is out of range.
+        """
+        self.check_packing(self.workers)
+        allowed_failures(self.max_failures, 0)
+
+    def __str__(self) -> str:
+        return f"{self.dataset} at {self.root}"
 
 
 @dataclass(frozen=True)
@@ -50,7 +83,7 @@ class ImageFile:
         return str(self.path)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Found:
     """One file of a class folder: how many bytes are stored of it, whether encoded anew, or why it cannot be."""
 
@@ -85,14 +118,14 @@ def look_at(path: Path) -> Found:
     try:
         data = path.read_bytes()
     except OSError as error:
-        return Found(path.name, 0, reason=f"cannot be read: {error.strerror}")
+        return Found(name=path.name, size_bytes=0, reason=f"cannot be read: {error.strerror}")
     if is_plain(data):
-        return Found(path.name, len(data))
+        return Found(name=path.name, size_bytes=len(data))
     try:
-        return Found(path.name, len(encoded_anew(data)), anew=True)
+        return Found(name=path.name, size_bytes=len(encoded_anew(data)), anew=True)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         what = "does not decode" if data.startswith(JPEG_MAGIC) else "is no JPEG"
-        return Found(path.name, len(data), reason=f"{what}: {error}")
+        return Found(name=path.name, size_bytes=len(data), reason=f"{what}: {error}")
 
 
 def is_plain(data: bytes) -> bool:
@@ -113,17 +146,18 @@ def encoded_anew(data: bytes) -> bytes:
     return jpeg
 
 
-def image_folder(root: Path, workers: int, cluster: str) -> Source:
-    """The images of `root`, one split "1": train/ trains, val/ tests. Classes are numbered in sorted order.
+def image_folder(options: ImagesOptions) -> Source:
+    """The images of `options.root`, one split "1": train/ trains, val/ tests. Classes are numbered in sorted order.
 
     A file that does not decode is failed, and said; one that is encoded anew or has another suffix is counted. Raises
     InputError when there is no train/ or no JPEG in it.
     """
+    root = options.root
     if not (root / "train").is_dir():
         raise InputError(f"{root} has no folder train/: the images belong into {root / 'train'}/<class>/ and {root / 'val'}")
     folders = sorted(path for part in PARTS for path in (root / part).glob("*/") if not path.name.startswith("."))
     class_names = tuple(sorted({path.name for path in folders}))
-    results = executors.run(list_class, [path.resolve() for path in folders], workers, cluster)
+    results = executors.run(list_class, [path.resolve() for path in folders], options.workers, options.cluster)
     listed = {one.path: one for one in progress(results, "class folders", total=len(folders))}
     packable, absent, videos, hashed = [], [], [], hashlib.sha256()
     labels = {name: label for label, name in enumerate(class_names)}
@@ -136,21 +170,40 @@ def image_folder(root: Path, workers: int, cluster: str) -> Source:
             stem = file.rpartition(".")[0]
             taken[f"{name}/{stem}"] += 1
             video_id = stem if taken[f"{name}/{stem}"] == 1 else f"{part}_{file}"  # the same name in train/ and val/
-            video = Video(name, video_id, labels[name], f"{part}/{name}/{file}", (PARTS[part],))
+            video = Video(
+                class_name=name,
+                video_id=video_id,
+                label=labels[name],
+                path=f"{part}/{name}/{file}",
+                flags=(PARTS[part],),
+            )
             videos.append(video)
             hashed.update(f"{video.path}\0{image.size_bytes}\0{image.reason}\n".encode())
             if image.reason:
-                absent.append(Absent(name, video_id, video.flags, ledger.FAILED))
+                absent.append(Absent(class_name=name, video_id=video_id, flags=video.flags, status=ledger.FAILED))
                 if len(absent) <= FAILURES_SHOWN:
                     say(f"failed: {video.path}: {image.reason}")
             else:
                 row = PlannedRow(0, 1, image.size_bytes)
-                packable.append(PackableVideo(video, 0.0, (row,), ImageFile(found.path / file, image.anew)))
+                jpegs = ImageFile(found.path / file, image.anew)
+                packable.append(PackableVideo(video=video, fps=0.0, rows=(row,), jpegs=jpegs))
     if others := sum(one.others for one in listed.values()):
         say(f"{others} files are neither .jpg nor .jpeg and were left out")
     if anew := sum(image.anew for one in listed.values() for image in one.images):
         say(f"{anew} files are no RGB or grey JPEGs without a flaw and are encoded anew, at quality {QUALITY}")
     if not packable:
         raise InputError(f"{root / 'train'} and {root / 'val'} have no JPEG in a <class> folder")
-    catalog = Catalog(DATASET, class_names, ("1",), tuple(videos))
-    return Source(catalog, {}, hashed.hexdigest(), tuple(packable), tuple(absent))
+    return Source(
+        listed=Catalog(
+            dataset=DATASET,
+            class_names=class_names,
+            splits=("1",),
+            videos=tuple(videos),
+            split_source=SplitSource(drawn="folders"),
+        ),
+        frame_settings=AS_THEY_ARE,
+        sha256=hashed.hexdigest(),
+        videos=tuple(packable),
+        absent=tuple(absent),
+        sha256_schema_2=hashed.hexdigest(),
+    )

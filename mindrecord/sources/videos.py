@@ -3,8 +3,6 @@ shards needs, and once more when it is packed. Decoding is deterministic, so tha
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -12,16 +10,41 @@ from pathlib import Path
 from typing import Any
 
 from mindrecord.plan import PlannedRow, segment_rows
-from mindrecord.sources.base import PackableVideo, Source, absent
-from preprocess import extract_dataset, ledger
+from mindrecord.sources.base import PackableVideo, PackOptions, Source, absent, hash_frames, hash_of_schema_2
+from preprocess import ledger
 from preprocess.common import files
 from preprocess.common.errors import InputError
+from preprocess.common.journal import Journal
 from preprocess.common.progress import progress, say
+from preprocess.dataset_options import DatasetOptions
 from preprocess.extract_video import Task, decode_into, failed
-from preprocess.frame_store import Writer
+from preprocess.frame_store import FOLDER, Writer
 from preprocess.workers import executors
 
-MEASURED = "measured.jsonl"
+MEASURED, SETTINGS = "measured.jsonl", "measured_with.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideosOptions(PackOptions, DatasetOptions):
+    """Decode the videos of a data set and pack them into MindRecord shards, without frame files in between.
+
+    Each video is decoded twice: once to learn its frames' sizes, and when it is packed.
+    """
+
+    from_videos: bool = True
+    """Pack the videos of --dataset at --root."""
+
+    def check(self) -> None:
+        """Check what the types do not.
+
+        Raises:
+            InputError: a value is out of range, or the backend is not on this machine.
+        """
+        super().check()
+        self.check_packing(self.workers)
+
+    def __str__(self) -> str:
+        return f"{self.dataset} at {self.root}"
 
 
 @dataclass(frozen=True)
@@ -64,59 +87,75 @@ def measure(task: Task) -> Measured:
     return Measured(entry, tuple(map(len, jpegs)) if entry.status == ledger.OK else ())
 
 
-def videos_folder(options: extract_dataset.Options, segment_frames: int, folder: Path, packed: Path) -> Source:
-    """The listed videos, measured. What is measured is kept in `folder` for the next run; videos that `packed`, a records
-    folder, was made of and that are unchanged are not decoded.
+def videos_folder(options: VideosOptions, folder: Path) -> Source:
+    """The listed videos, measured. What is measured is kept in `folder` for the next run; videos that the records folder
+    `options.out` was made of and that are unchanged are not decoded.
 
-    Raises InputError when none is on disk or none decodes.
+    Raises:
+        InputError: none is on disk or none decodes.
     """
-    listed, matched = extract_dataset.find_videos(options)
-    settings = extract_dataset.extraction_settings(options)
-    recorded = asdict(settings) | options.reader.recorded(options.dataset)
-    del recorded["layout"]
-    is_packed = (packed / ledger.FILE_NAME).is_file()
+    listed, matched = options.find_videos()
+    recorded = asdict(options.frame_settings) | {"release": listed.release}
+    is_packed = (options.out / ledger.FILE_NAME).is_file()
     if is_packed:
-        before = {name: Measured(entry, ()) for name, entry in ledger.read(packed).items()}
+        before = {name: Measured(entry, ()) for name, entry in ledger.read(options.out).items()}
     else:
-        before = load(folder, recorded)
+        journal = open_journal(folder, recorded)
+        before = {measured.entry.name: measured for measured in journal.read()}
     tasks = {
-        video.name: Task(video, path, options.videos.resolve(), Path(), settings, None)
+        video.name: Task(
+            video=video,
+            path=path,
+            videos=options.videos.resolve(),
+            frames=Path(),
+            layout=FOLDER,
+            settings=options.frame_settings,
+            before=before[video.name].entry if video.name in before else None,
+        )
         for video, path in matched.found.items()
     }
-    todo = [replace(task, before=before[name].entry if name in before else None) for name, task in tasks.items()]
-    results = executors.run(measure, todo, options.workers, options.cluster, crashed=given_up)
-    measured = {name: Measured(entry, ()) for name, entry in extract_dataset.missing(options, matched).items()}
-    for one in progress(results, "videos measured", total=len(todo)):
+    results = executors.run(
+        measure, tasks.values(), options.workers, options.cluster, crashed=given_up, timeout_s=options.video_timeout
+    )
+    measured = {name: Measured(entry, ()) for name, entry in options.missing(matched).items()}
+    for one in progress(results, "videos measured", total=len(tasks)):
         name = one.entry.name
         known = name in before and one.entry == before[name].entry
         measured[name] = before[name] if known else one
         if not known and not is_packed:
-            append(folder, one)
+            journal.append(one)
         if one.entry.status == ledger.FAILED:
             say(f"failed: {one.entry.path}: {one.entry.reason}")
     entries = {video.name: measured[video.name].entry for video in listed.videos}
     videos = tuple(
         PackableVideo(
-            video,
-            entries[video.name].fps,
-            rows_of(measured[video.name], segment_frames),
-            DecodedVideo(tasks[video.name], entries[video.name].jpeg_sha256),
+            video=video,
+            fps=entries[video.name].fps,
+            rows=rows_of(measured[video.name], options.segment_frames),
+            jpegs=DecodedVideo(replace(tasks[video.name], before=None), entries[video.name].jpeg_sha256),
         )
         for video in listed.videos
         if entries[video.name].status == ledger.OK
     )
     if not videos:
         raise InputError(f"none of the videos under {options.videos} decodes: see above")
-    sha256 = hashlib.sha256("".join(map(ledger.to_line, entries.values())).encode()).hexdigest()
-    return Source(listed, recorded, sha256, videos, absent(listed, entries), tuple(entries.values()))
+    return Source(
+        listed=listed,
+        frame_settings=options.frame_settings,
+        sha256=hash_frames(entries.values()),
+        videos=videos,
+        absent=absent(listed, entries),
+        entries=tuple(entries.values()),
+        sha256_schema_2=hash_of_schema_2(entries.values()),
+    )
 
 
 def rows_of(measured: Measured, segment_frames: int) -> tuple[PlannedRow, ...]:
     """The rows that a video makes."""
     entry = measured.entry
-    if 0 < segment_frames < entry.decoded_frames and measured.frame_bytes:
+    if 0 < segment_frames < entry.stored_frames and measured.frame_bytes:
         return segment_rows(measured.frame_bytes, segment_frames)
-    return (PlannedRow(0, entry.decoded_frames, entry.jpeg_bytes),)
+    return (PlannedRow(0, entry.stored_frames, entry.jpeg_bytes),)
 
 
 def given_up(task: Task, reason: str) -> Measured:
@@ -124,25 +163,17 @@ def given_up(task: Task, reason: str) -> Measured:
     return Measured(failed(task, reason), ())
 
 
-def load(folder: Path, settings: dict[str, Any]) -> dict[str, Measured]:
-    """What a run before has measured with these settings, by name; with others, it is deleted. A last line that was cut off
-    by a kill is left out."""
-    path = folder / MEASURED
-    first = json.dumps(settings)
-    lines = files.whole_lines(path)
-    if lines[:1] != [first]:
+def open_journal(folder: Path, settings: dict[str, Any]) -> Journal[Measured]:
+    """What previous runs measured with these settings; with others, it is deleted."""
+    path = folder / SETTINGS
+    journal = Journal(folder / MEASURED, from_json, asdict)
+    if not path.is_file() or files.read_json(path) != settings:
         folder.mkdir(parents=True, exist_ok=True)
-        files.write_text(path, first + "\n")
-        return {}
-    measured = {}
-    for line in lines[1:]:
-        value = json.loads(line)
-        one = Measured(ledger.from_json(value["entry"]), tuple(value["frame_bytes"]))
-        measured[one.entry.name] = one
-    return measured
+        journal.path.unlink(missing_ok=True)
+        files.write_json(path, settings)
+    return journal
 
 
-def append(folder: Path, measured: Measured) -> None:
-    """Record a video that is measured, in one write."""
-    with (folder / MEASURED).open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(asdict(measured)) + "\n")
+def from_json(value: dict[str, Any]) -> Measured:
+    """What `asdict` and JSON made of it."""
+    return Measured(ledger.from_json(value["entry"]), tuple(value["frame_bytes"]))

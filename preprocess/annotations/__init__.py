@@ -24,7 +24,7 @@ from preprocess.common.progress import say
 
 READERS: dict[str, Callable[[Path, ReaderOptions], Catalog]] = {
     "ucf101": lambda root, _: ucf101.read(root),
-    "hmdb51": lambda root, _: hmdb51.read(root),
+    "hmdb51": lambda root, options: hmdb51.read(root, options.hmdb51_release),
     "activitynet": lambda root, _: activitynet.read(root),
     "kinetics400": lambda root, _: kinetics.read(root, "kinetics400"),
     "kinetics600": lambda root, _: kinetics.read(root, "kinetics600"),

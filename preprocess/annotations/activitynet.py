@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from preprocess.annotations.tables import read_csv
-from preprocess.catalog import TEST, TRAIN, Catalog, Video
+from preprocess.catalog import TEST, TRAIN, Catalog, Video, of_lists
 from preprocess.common import files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
@@ -48,12 +48,29 @@ def read(root: Path) -> Catalog:
             label_name, segment_s = labelled_segment(path, f"{youtube_id}, annotation {number}", annotation)
             label = labels.setdefault(label_name, len(labels))
             video_id = f"{youtube_id}_{number}"
-            videos.append(Video(label_name, video_id, label, f"v_{youtube_id}.mp4", (FLAGS[subset],), segment_s))
+            videos.append(
+                Video(
+                    class_name=label_name,
+                    video_id=video_id,
+                    label=label,
+                    path=f"v_{youtube_id}.mp4",
+                    flags=(FLAGS[subset],),
+                    group=youtube_id,
+                    segment_s=segment_s,
+                )
+            )
     if testing:
         say(f"{path}: {testing} videos of the testing subset have no labels and are left out")
     if without:
         say(f"{path}: {without} videos of the other subsets have no segment and are left out")
-    return Catalog("activitynet", tuple(labels), ("1",), tuple(videos))
+    subsets = path.with_name(SUBSETS_FILE)
+    return Catalog(
+        dataset="activitynet",
+        class_names=tuple(labels),
+        splits=("1",),
+        videos=tuple(videos),
+        split_source=of_lists([path, subsets] if subsets.is_file() else [path]),
+    )
 
 
 def list_file(folder: Path) -> Path:

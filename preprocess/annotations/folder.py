@@ -11,7 +11,7 @@ import numpy as np
 
 from preprocess.annotations.find_videos import list_videos, stem
 from preprocess.annotations.options import GROUP, ReaderOptions
-from preprocess.catalog import TEST, TRAIN, Catalog, Video
+from preprocess.catalog import TEST, TRAIN, Catalog, SplitSource, Video
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
 
@@ -34,18 +34,29 @@ def read(root: Path, options: ReaderOptions) -> Catalog:
         raise InputError(f"{root / 'video'} has no <Class>/<video> in it")
     class_names = tuple(sorted(members))
     by_class = [members[name] for name in class_names]
+    groups: dict[str, str] = {}
     if options.split_by == GROUP:
-        tests = draw_groups(by_class, groups_of(paths, options.group_pattern), options.seed)
+        groups = groups_of(paths, options.group_pattern)
+        tests = draw_groups(by_class, groups, options.split_seed)
+        source = SplitSource(drawn="group", seed=options.split_seed, group_pattern=options.group_pattern)
     else:
-        tests = draw_clips(by_class, options.seed)
+        tests = draw_clips(by_class, options.split_seed)
+        source = SplitSource(drawn="random", seed=options.split_seed)
     if untested := [name for name in class_names if not tests & set(members[name])]:
         say(f"{len(untested)} classes have nothing to test, having too few clips or groups: {', '.join(untested)}")
     videos = [
-        Video(class_name, stem(path), label, path, (TEST if path in tests else TRAIN,))
+        Video(
+            class_name=class_name,
+            video_id=stem(path),
+            label=label,
+            path=path,
+            flags=(TEST if path in tests else TRAIN,),
+            group=groups.get(path, ""),
+        )
         for label, class_name in enumerate(class_names)
         for path in by_class[label]
     ]
-    return Catalog("folder", class_names, ("1",), tuple(videos))
+    return Catalog(dataset="folder", class_names=class_names, splits=("1",), videos=tuple(videos), split_source=source)
 
 
 def wanted_tests(clips: int) -> int:
@@ -65,9 +76,9 @@ def draw_clips(by_class: Sequence[Sequence[str]], seed: int) -> set[str]:
 def groups_of(paths: Sequence[str], pattern: str) -> dict[str, str]:
     """Path -> group. How many names the pattern does not fit is said."""
     matches = {path: re.fullmatch(pattern, stem(path)) for path in paths}
-    if others := sum(found is None for found in matches.values()):
+    if others := sum(not (found and found[1]) for found in matches.values()):
         say(f"--group-pattern {pattern} does not fit {others} of {len(paths)} names, which are groups of their own")
-    return {path: found[1] or "" if found else f"{path} alone" for path, found in matches.items()}
+    return {path: found[1] if found and found[1] else f"{path} alone" for path, found in matches.items()}
 
 
 def draw_groups(by_class: Sequence[Sequence[str]], groups: Mapping[str, str], seed: int) -> set[str]:

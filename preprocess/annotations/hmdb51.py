@@ -9,14 +9,15 @@ import re
 from pathlib import Path, PurePosixPath
 
 from preprocess.annotations.tables import read_table
-from preprocess.catalog import UNUSED, Catalog, Video
+from preprocess.catalog import UNUSED, Catalog, Video, of_lists
 from preprocess.common.errors import InputError
+from preprocess.groups import hmdb51_film
 
 SPLIT_FILE = re.compile(r"(.+)_test_split([1-9])\.txt")
 
 
-def read(root: Path) -> Catalog:
-    """Read the lists under `root/split`; every class must have the same splits, numbered from 1."""
+def read(root: Path, release: str) -> Catalog:
+    """Read the lists under `root/split`; every class must have the same splits, numbered from 1. `release` is recorded."""
     folder = root / "split"
     found: dict[str, dict[int, Path]] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
@@ -40,12 +41,20 @@ def read(root: Path) -> Catalog:
                     raise InputError(f"{path}, line {line}: {video} has flag {before} above: delete one of the lines")
         videos += [
             Video(
-                class_name,
-                PurePosixPath(video).stem,
-                label,
-                f"{class_name}/{video}",
-                tuple(by_split.get(index, UNUSED) for index in range(split_count)),
+                class_name=class_name,
+                video_id=PurePosixPath(video).stem,
+                label=label,
+                path=f"{class_name}/{video}",
+                flags=tuple(by_split.get(index, UNUSED) for index in range(split_count)),
+                group=hmdb51_film(class_name, PurePosixPath(video).stem) or "",
             )
             for video, by_split in sorted(flags.items())
         ]
-    return Catalog("hmdb51", class_names, tuple(str(i + 1) for i in range(split_count)), tuple(videos))
+    return Catalog(
+        dataset="hmdb51",
+        class_names=class_names,
+        splits=tuple(str(i + 1) for i in range(split_count)),
+        videos=tuple(videos),
+        split_source=of_lists([path for paths in found.values() for path in paths.values()]),
+        release=release,
+    )

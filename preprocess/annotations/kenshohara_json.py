@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from preprocess.catalog import TEST, TRAIN, UNUSED, Catalog, Video
+from preprocess.catalog import TEST, TRAIN, UNUSED, Catalog, Video, of_lists
 from preprocess.common import files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
+from preprocess.groups import recognised_group
 
 FLAGS = {"training": TRAIN, "validation": TEST, "testing": UNUSED}
 SUBSETS = {TRAIN: "training", TEST: "validation"}
@@ -49,11 +50,23 @@ def read(root: Path) -> Catalog:
     if unlabelled := len(flags) - len(label_names):
         say(f"{folder}: {unlabelled} videos of the testing subset have no label and are left out")
     videos = [
-        Video(name, video_id, numbers[name], f"{name}/{video_id}.mp4", tuple(flags[video_id]))
+        Video(
+            class_name=name,
+            video_id=video_id,
+            label=numbers[name],
+            path=f"{name}/{video_id}.mp4",
+            flags=tuple(flags[video_id]),
+            group=recognised_group(name, video_id) or "",
+        )
         for video_id, name in label_names.items()
     ]
-    splits = tuple(str(index + 1) for index in range(len(paths)))
-    return Catalog("json", class_names, splits, tuple(sorted(videos, key=lambda v: (v.label, v.video_id))))
+    return Catalog(
+        dataset="json",
+        class_names=class_names,
+        splits=tuple(str(index + 1) for index in range(len(paths))),
+        videos=tuple(sorted(videos, key=lambda v: (v.label, v.video_id))),
+        split_source=of_lists(paths),
+    )
 
 
 def parts(path: Path) -> tuple[tuple[str, ...], dict[str, Any]]:

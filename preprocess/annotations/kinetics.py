@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from preprocess.annotations.tables import read_csv
-from preprocess.catalog import TEST, TRAIN, Catalog, Video
+from preprocess.catalog import TEST, TRAIN, Catalog, Video, of_lists
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
 
@@ -30,7 +30,9 @@ def read(root: Path, dataset: str) -> Catalog:
     A line that repeats an earlier one of its list counts once, which is said.
     """
     clips: dict[tuple[str, str], int] = {}  # (label, video id) -> flag, in listed order
-    for path, flag in lists(root / "split"):
+    youtube_ids: dict[str, str] = {}
+    found = lists(root / "split")
+    for path, flag in found:
         repeated = 0
         for line, (label, youtube_id, start, end, split) in read_csv(path, COLUMNS, header=True):
             if not label or not youtube_id:
@@ -39,6 +41,7 @@ def read(root: Path, dataset: str) -> Catalog:
                 raise InputError(f"{path}, line {line}: its column split says {split}: was the list renamed?")
             times = [seconds(path, line, text) for text in (start, end)]
             clip = (label, f"{youtube_id}_{times[0]:06d}_{times[1]:06d}")
+            youtube_ids[clip[1]] = youtube_id
             if clip not in clips:
                 clips[clip] = flag
             elif clips[clip] == flag:
@@ -52,10 +55,23 @@ def read(root: Path, dataset: str) -> Catalog:
     class_names = tuple(sorted({label for label, _ in clips}))
     labels = {name: label for label, name in enumerate(class_names)}
     videos = [
-        Video(label, video_id, labels[label], f"{label}/{video_id}.mp4", (flag,))
+        Video(
+            class_name=label,
+            video_id=video_id,
+            label=labels[label],
+            path=f"{label}/{video_id}.mp4",
+            flags=(flag,),
+            group=youtube_ids[video_id],
+        )
         for (label, video_id), flag in clips.items()
     ]
-    return Catalog(dataset, class_names, ("1",), tuple(sorted(videos, key=lambda v: (v.label, v.video_id))))
+    return Catalog(
+        dataset=dataset,
+        class_names=class_names,
+        splits=("1",),
+        videos=tuple(sorted(videos, key=lambda v: (v.label, v.video_id))),
+        split_source=of_lists([path for path, _ in found]),
+    )
 
 
 def lists(folder: Path) -> list[tuple[Path, int]]:

@@ -7,11 +7,12 @@ so that each class has a folder of frames of its own.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 from preprocess.annotations import kinetics, moments
-from preprocess.catalog import Catalog
+from preprocess.catalog import Catalog, SplitSource
 
 
 def read(root: Path) -> Catalog:
@@ -22,7 +23,14 @@ def read(root: Path) -> Catalog:
     for video in second.videos:
         label = len(first.class_names) + video.label
         videos.append(replace(video, class_name=class_names[label], label=label, path=f"moments/video/{video.path}"))
-    return Catalog("kinetics700_moments", class_names, first.splits, tuple(videos))
+    hashes = "".join(one.split_source.lists_sha256 for one in (first, second))
+    return Catalog(
+        dataset="kinetics700_moments",
+        class_names=class_names,
+        splits=first.splits,
+        videos=tuple(videos),
+        split_source=SplitSource(drawn="lists", lists_sha256=hashlib.sha256(hashes.encode()).hexdigest()),
+    )
 
 
 def merged_names(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:

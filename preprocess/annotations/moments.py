@@ -11,9 +11,10 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from preprocess.annotations.tables import read_csv
-from preprocess.catalog import TEST, TRAIN, Catalog, Video
+from preprocess.catalog import TEST, TRAIN, Catalog, Video, of_lists
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
+from preprocess.groups import numbered_source
 
 LISTS = (("trainingSet.csv", "training", TRAIN), ("validationSet.csv", "validation", TEST))
 
@@ -35,10 +36,24 @@ def read(root: Path) -> Catalog:
                 raise InputError(f"{path}, line {line}: {file!r} is not class/file.mp4")
             if class_name not in labels:
                 raise InputError(f"{path}, line {line}: class {class_name!r} is not in {categories.name}")
-            videos[Video(class_name, listed.stem, labels[class_name], f"{folder}/{file}", (flag,))] = None
+            video = Video(
+                class_name=class_name,
+                video_id=listed.stem,
+                label=labels[class_name],
+                path=f"{folder}/{file}",
+                flags=(flag,),
+                group=numbered_source(listed.stem) or "",
+            )
+            videos[video] = None
         if repeated := len(rows) - (len(videos) - listed_before):
             say(f"{path}: {repeated} lines repeat an earlier one and count once")
-    return Catalog("moments", class_names, ("1",), tuple(sorted(videos, key=lambda v: (v.label, v.video_id))))
+    return Catalog(
+        dataset="moments",
+        class_names=class_names,
+        splits=("1",),
+        videos=tuple(sorted(videos, key=lambda v: (v.label, v.video_id))),
+        split_source=of_lists([categories, *(root / "split" / name for name, _, _ in LISTS)]),
+    )
 
 
 def read_categories(path: Path) -> tuple[str, ...]:

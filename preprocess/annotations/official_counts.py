@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
+from pathlib import Path
 
 from preprocess.catalog import TEST, TRAIN, Catalog
 
@@ -62,3 +64,24 @@ def hmdb51_differences(catalog: Catalog) -> list[str]:
         if others:
             differences.append(f"split {split} has {others} classes without {train} train and {test} test (officially none)")
     return differences
+
+
+MOMENTS = ("moments", "kinetics700_moments")
+"""Whose official lists we have not seen whole: whether they keep source videos apart is not known."""
+
+
+def shared_officially(dataset: str, split: str, group: str) -> bool:
+    """Whether a group on both sides of a split may be the official lists' own.
+
+    HMDB51's keep the clips of a film apart within a class, not between classes: 218 films are on both sides of a split.
+    """
+    if dataset in MOMENTS:
+        return True
+    return dataset in ("hmdb51", "json") and split in shared_films().get(group, "")
+
+
+@lru_cache(maxsize=1)
+def shared_films() -> dict[str, str]:
+    """Film -> the splits, such as "13", that both train and test with it in HMDB51's official lists."""
+    lines = Path(__file__).with_name("hmdb51_shared_films.txt").read_text(encoding="utf-8").splitlines()
+    return {film: splits for splits, film in (line.split(" ", 1) for line in lines[1:])}

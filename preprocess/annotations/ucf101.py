@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from preprocess.annotations.tables import read_table
-from preprocess.catalog import TEST, TRAIN, UNUSED, Catalog, Video
+from preprocess.catalog import TEST, TRAIN, UNUSED, Catalog, Video, of_lists
 from preprocess.common.errors import InputError
+from preprocess.groups import ucf101_group
 
 
 def read(root: Path) -> Catalog:
@@ -35,14 +36,22 @@ def read(root: Path) -> Catalog:
         label_index = labels[path_in_video.parent.name.casefold()]
         videos.append(
             Video(
-                class_names[label_index],
-                path_in_video.stem,
-                label_index,
-                video,
-                tuple(by_split.get(i, UNUSED) for i in range(len(splits))),
+                class_name=class_names[label_index],
+                video_id=path_in_video.stem,
+                label=label_index,
+                path=video,
+                flags=tuple(by_split.get(i, UNUSED) for i in range(len(splits))),
+                group=ucf101_group(path_in_video.stem) or "",
             )
         )
-    return Catalog("ucf101", class_names, tuple(splits), tuple(sorted(videos, key=lambda v: (v.label, v.video_id))))
+    lists = [folder / f"{kind}{int(split):02d}.txt" for split in splits for kind in ("trainlist", "testlist")]
+    return Catalog(
+        dataset="ucf101",
+        class_names=class_names,
+        splits=tuple(splits),
+        videos=tuple(sorted(videos, key=lambda v: (v.label, v.video_id))),
+        split_source=of_lists([folder / "classInd.txt", *lists]),
+    )
 
 
 def read_classes(path: Path) -> tuple[str, ...]:

@@ -63,19 +63,19 @@ def one_line(box: str) -> str:
     return f"{said}. --help lists the options"
 
 
-def run(
-    main: Callable[[OptionsT], int], options_type: type[OptionsT], parser: Callable[[list[str]], OptionsT] | None = None
-) -> NoReturn:
-    """Parse, call `main`, exit with its code: 2 and one line on a user's mistake or what the disk refuses, 130 on Ctrl-C,
-    141 when nobody reads the output any more, as behind `| head`.
+def run(main: Callable[[OptionsT], int], options_type: type[OptionsT]) -> NoReturn:
+    """Read the command line into options and run the command; see `run_parsed`."""
+    run_parsed(main, lambda arguments: parse(options_type, arguments))
 
-    A bug keeps its traceback. `parser` stands in for `parse` where the options need more than their type.
-    """
+
+def run_parsed(main: Callable[[OptionsT], int], parser: Callable[[list[str]], OptionsT]) -> NoReturn:
+    """Parse, call `main`, exit with its code: 2 and one line on a user's mistake or what the disk refuses, 130 on Ctrl-C,
+    141 when nobody reads the output any more, as behind `| head`. A bug keeps its traceback."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         arguments = sys.argv[1:]
         try:
-            code: str | int | None = main(parser(arguments) if parser else parse(options_type, arguments))
+            code: str | int | None = main(parser(arguments))
         except SystemExit as stop:  # --help
             code = stop.code
         sys.stdout.flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +11,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from preprocess.common.errors import InputError
 
@@ -41,16 +42,6 @@ def by_rename(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def whole_lines(path: Path) -> list[str]:
-    """The lines of a text file that lines are appended to, none where there is no file. A last line that was cut off by a
-    kill is taken out of the file, where it would swallow the next."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        write_text(path, whole)
-    return whole.split("\n")[:-1]
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -130,26 +121,24 @@ def folder_by_rename(path: Path, replaces: bool = False) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` (which need not exist) for this process. Raises InputError naming the process that holds it already.
+    """Hold `folder` (which need not exist) for this process.
 
-    The lock is the kernel's (flock on a hidden file beside the folder), so that it ends with its process, however that
-    process ends.
+    The lock is the kernel's, on a hidden file next to the folder: it ends with its process, however that process ends.
+
+    Raises:
+        InputError: another process holds it. The line names that process.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.with_name(f".{folder.name}.lock")
-    with path.open("a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not path.exists() or not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
-                raise OSError("the holder has just let go and removed the file")
-        except OSError:
-            stream.seek(0)
-            holder = stream.read().strip() or "another process"
-            raise InputError(f"{folder} is being written by {holder}: wait for it or choose another --out") from None
-        stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        stream.flush()
+    lock = FileLock(path, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        holder = path.read_text(encoding="utf-8").strip() or "another process"
+        raise InputError(f"{folder} is being written by {holder}: wait for it or choose another --out") from None
+    with lock.acquire():  # counted: released at the end of both
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            lock.release()

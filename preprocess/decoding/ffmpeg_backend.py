@@ -17,7 +17,7 @@ import ffmpeg
 import numpy as np
 
 from preprocess.common.errors import InputError
-from preprocess.decoding.types import DecodeError, OpenVideo, Picture, VideoInfo
+from preprocess.decoding.types import DecodeError, OpenVideo, Picture, Progress, VideoInfo
 from preprocess.frame_selection import Selection, selected_indices
 
 FLAGS = "bicubic+accurate_rnd+full_chroma_int"  # swscale rounds down at each step unless it is told not to
@@ -43,13 +43,20 @@ def open_video(path: Path, short_side: int, selection: Selection) -> OpenVideo:
     What the container says is read by PyAV, which needs no decoder for that; where it cannot, those fields are empty. The
     program starts with the first picture.
     """
-    info = VideoInfo("", 0, 0, 0.0, 0)
+    info = VideoInfo(codec="", width=0, height=0, fps=0.0, declared_frames=0)
     unreadable = (av.FFmpegError, OSError, ValueError, IndexError)
     with suppress(*unreadable), av.open(str(path), metadata_errors="ignore") as container:
         stream = container.streams.video[0]
         if codec := stream.codec_context:
-            info = VideoInfo(codec.name, codec.width, codec.height, float(stream.average_rate or 0), stream.frames)
-    return OpenVideo(info, pictures(path, short_side, selection))
+            info = VideoInfo(
+                codec=codec.name,
+                width=codec.width,
+                height=codec.height,
+                fps=float(stream.average_rate or 0),
+                declared_frames=stream.frames,
+            )
+    progress = Progress()
+    return OpenVideo(info, pictures(path, short_side, selection, progress), progress)
 
 
 def command_line(path: Path, short_side: int) -> list[str]:
@@ -65,9 +72,8 @@ def command_line(path: Path, short_side: int) -> list[str]:
     return command
 
 
-def pictures(path: Path, short_side: int, selection: Selection) -> Iterator[Picture]:
+def pictures(path: Path, short_side: int, selection: Selection, progress: Progress) -> Iterator[Picture]:
     """Run the program and read planes from its pipe; ends it when done or dropped."""
-    decoded = 0
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(
@@ -86,12 +92,13 @@ def pictures(path: Path, short_side: int, selection: Selection) -> Iterator[Pict
                 planes = read_planes(process.stdout, width, height)
                 if planes is None:
                     break
-                decoded += 1
-                if decoded - 1 == index:
+                progress.frames += 1
+                if progress.frames - 1 == index:
                     yield planes
                     index = next(indices, None)
             if index is not None and (said := stderr_tail(process, errors)):
-                raise DecodeError(f"decoding broke off after {decoded} frames: {said}")
+                raise DecodeError(f"decoding broke off after {progress.frames} frames: {said}")
+            progress.at_end = index is not None
         except ValueError as error:
             raise DecodeError(str(error)) from None
         finally:

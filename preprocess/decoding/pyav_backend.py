@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from preprocess.decoding.types import DecodeError, OpenVideo, Picture, Plane, VideoInfo, error_text, target_size
+from preprocess.decoding.types import DecodeError, OpenVideo, Picture, Plane, Progress, VideoInfo, error_text, target_size
 from preprocess.frame_selection import Selection, selected_indices
 
 # ITU-R BT.601: limited range puts luma in 16..235 and chroma in 16..240; a JPEG uses all of 0..255
@@ -41,29 +41,37 @@ def open_video(path: Path, short_side: int, selection: Selection) -> OpenVideo:
         container.close()  # type: ignore[unreachable]
         raise DecodeError("has a video stream in a codec that is not known; --backend ffmpeg may know it")
     rate = stream.average_rate or Fraction(0)
-    info = VideoInfo(codec.name, codec.width, codec.height, float(rate), stream.frames)
-    return OpenVideo(info, pictures(container, stream, short_side, selected_indices(selection, rate)))
+    info = VideoInfo(
+        codec=codec.name, width=codec.width, height=codec.height, fps=float(rate), declared_frames=stream.frames
+    )
+    progress = Progress()
+    return OpenVideo(info, pictures(container, stream, short_side, selected_indices(selection, rate), progress), progress)
 
 
 def pictures(
-    container: av.container.InputContainer, stream: av.VideoStream, short_side: int, indices: Iterator[int]
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    short_side: int,
+    indices: Iterator[int],
+    progress: Progress,
 ) -> Iterator[Picture]:
     """Decode, and convert the frames whose indices are selected_indices; closes the container when done or dropped."""
     stream.codec_context.thread_count = 1  # a process a core decodes faster than threads within a clip
     cv2.setNumThreads(1)
     reformatter = VideoReformatter()  # one for all frames: a frame's own would set swscale up anew each time
-    decoded = 0
     with container:
         try:
             index = next(indices, None)
-            for decoded, frame in enumerate(container.decode(stream), start=1):
+            for number, frame in enumerate(container.decode(stream)):
+                progress.frames = number + 1
                 if index is None:
                     return
-                if decoded - 1 == index:
+                if number == index:
                     yield picture(frame, short_side, reformatter)
                     index = next(indices, None)
+            progress.at_end = True
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise DecodeError(f"decoding broke off after {decoded} frames: {error_text(error)}") from None
+            raise DecodeError(f"decoding broke off after {progress.frames} frames: {error_text(error)}") from None
 
 
 def picture(frame: av.VideoFrame, short_side: int, reformatter: VideoReformatter) -> Picture:

@@ -18,7 +18,7 @@ class DecodeError(Exception):
     """A video that cannot be decoded to its end; the message has the decoder's own words and where it stopped."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VideoInfo:
     """What the header says. `declared_frames` is 0 when the container does not say; it often lies, both ways."""
 
@@ -29,12 +29,21 @@ class VideoInfo:
     declared_frames: int
 
 
+@dataclass
+class Progress:
+    """How far a decoder has come: frames that came out, and whether it got to the end of the video."""
+
+    frames: int = 0
+    at_end: bool = False
+
+
 @dataclass(frozen=True)
 class OpenVideo:
-    """A video opened for decoding: its header, and its pictures to iterate over once."""
+    """A video opened for decoding: its header, its pictures to iterate over once, and how far that has come."""
 
     info: VideoInfo
     pictures: Iterator[Picture] = field(repr=False)
+    progress: Progress
 
 
 def target_size(width: int, height: int, short_side: int) -> tuple[int, int]:

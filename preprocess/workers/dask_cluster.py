@@ -24,11 +24,14 @@ import asyncio
 import logging
 import pickle
 import re
+import resource
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,7 +44,8 @@ from distributed.utils import silence_logging_cmgr
 
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from preprocess.workers.executors import Died, allow_open_files
+from preprocess.workers.outcomes import Died, Outcome, TimedOut
+from preprocess.workers.processes import end
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -52,13 +56,16 @@ POLL_S = 0.01  # each thread has its next item, so none waits for this
 ITEMS_PER_THREAD = 2  # one that runs, and the next
 ITEMS_FOR_NO_WORKER = 16  # so that a cluster that starts its workers when there is work sees some
 FILES_PER_WORKER = 16  # open here for a worker of our own
+USUAL_OPEN_FILES = 64  # open here besides them
+LIMIT_OF_A_HANG_S = 1.0  # how much later a process is ended that lets none of its threads run
 
 
 @contextmanager
-def connected(address: str) -> Iterator[DaskCluster]:
+def connected(address: str, timeout_s: float) -> Iterator[DaskCluster]:
     """The cluster at `address`, or a new one of N workers for `local:N`, which ends with the context.
 
-    Raises InputError when `address` is neither, or nobody answers there.
+    Raises:
+        InputError: `address` is neither, or nobody answers there.
     """
     local = re.fullmatch(r"local:([1-9]\d*)", address)
     if not local and not re.fullmatch(r"(tcp|tls|ws|wss|ucx)://\S+:\d+", address):
@@ -67,7 +74,7 @@ def connected(address: str) -> Iterator[DaskCluster]:
         silence_logging_cmgr(logging.CRITICAL),  # it logs every death and every end; what matters becomes an outcome
         own_cluster(int(local[1])) if local else running_cluster(address) as client,
     ):
-        yield DaskCluster(client, address)
+        yield DaskCluster(client, address, timeout_s)
 
 
 @contextmanager
@@ -135,31 +142,36 @@ async def greet(address: str) -> None:
 class DaskCluster:
     """The workers of a scheduler that we are connected to."""
 
-    def __init__(self, client: Client, address: str) -> None:
+    def __init__(self, client: Client, address: str, timeout_s: float) -> None:
         self.client = client
         self.address = address
+        self.timeout_s = timeout_s
         self.threads = 0
         self.counted_at = -COUNT_WORKERS_EVERY_S
         self.empty_counts = 0
 
     def outcomes(
         self, function: Callable[[ItemT], ResultT], items: Iterable[ItemT], alone: bool = False
-    ) -> Generator[ResultT | Died[ItemT], None, None]:
-        """See `preprocess.workers.executors.Executor`. Raises InputError when the scheduler is lost."""
+    ) -> Generator[Outcome[ResultT, ItemT], None, None]:
+        """See `preprocess.workers.outcomes.Executor`."""
         remaining = iter(items)
         running: dict[Any, ItemT] = {}
+        begun_at = 0.0
         finished = as_completed(loop=self.client.loop, with_results=True, raise_errors=False)
-        ready: list[ResultT | Died[ItemT]] = []
+        ready: list[Outcome[ResultT, ItemT]] = []
         while True:
             at_once = 1 if alone else self.items_at_once()
             for item in islice(remaining, max(0, at_once - len(running))):
                 future = self.submit(function, item)
                 running[future.key] = item
                 finished.add(future)
+                begun_at = time.monotonic()
             yield from ready  # only now, so that no worker waits while the caller does something with it
             if not running:
                 return
             ready = [self.outcome(future, value, running.pop(future.key)) for future, value in self.next_batch(finished)]
+            if alone and self.timeout_s and time.monotonic() - begun_at >= self.timeout_s:
+                ready = [TimedOut(outcome.item) if isinstance(outcome, Died) else outcome for outcome in ready]
 
     def next_batch(self, finished: Any) -> list[tuple[Future[Any], Any]]:
         """Wait for what is finished next, with an eye on whether there is anybody who could finish anything."""
@@ -183,7 +195,8 @@ class DaskCluster:
     def submit(self, function: Callable[[ItemT], ResultT], item: ItemT) -> Future[Any]:
         """Have Dask run `function(item)`, under a name that its dashboard groups by function."""
         key = f"{getattr(function, '__name__', 'item')}-{uuid4().hex}"
-        return self.client.submit(self_contained_call(), str(ROOT), pickle.dumps((function, item)), key=key, pure=False)
+        limited = partial(within, function, self.timeout_s) if self.timeout_s else function
+        return self.client.submit(self_contained_call(), str(ROOT), pickle.dumps((limited, item)), key=key, pure=False)
 
     def outcome(self, future: Future[Any], value: Any, item: ItemT) -> Any:
         """What came of an item, from Dask's finished `future` and its `value`: the result, or the exception's triple."""
@@ -200,6 +213,37 @@ class DaskCluster:
                 "with its requirements installed"
             ) from error
         raise error.with_traceback(trace)
+
+
+def within(function: Callable[[ItemT], ResultT], timeout_s: float, item: ItemT) -> ResultT:
+    """In a worker: run the item, and end the worker with the programs that it runs if that takes longer than `timeout_s`.
+
+    A library that hangs may keep all threads of its process from running. Then the kernel's alarm ends the process.
+    """
+    timer = threading.Timer(timeout_s, end, [128 + signal.SIGALRM])
+    timer.daemon = True
+    timer.start()
+    signal.setitimer(signal.ITIMER_REAL, timeout_s + LIMIT_OF_A_HANG_S)
+    try:
+        return function(item)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        timer.cancel()
+
+
+def allow_open_files(count: int) -> None:
+    """Raise this process's own limit so that `count` more files than usual can be open.
+
+    Raises:
+        InputError: the system's limit is lower.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = USUAL_OPEN_FILES + count
+    if soft == resource.RLIM_INFINITY or wanted <= soft:
+        return
+    if hard != resource.RLIM_INFINITY and wanted > hard:
+        raise InputError(f"this many workers need {wanted} open files, the limit is {hard}: take fewer, or raise ulimit -Hn")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def self_contained_call() -> Callable[[str, bytes], Any]:

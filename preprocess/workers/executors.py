@@ -3,60 +3,33 @@
 Workers die: memory runs out, a library crashes on a broken file, a machine goes away. One rule says what happens then,
 wherever the workers are:
 
-1. An item whose worker died is put aside, and the others go on.
+1. An item whose worker died is put aside, and the others continue.
 2. When they are all done, the items put aside are run again, one at a time, with no other item of ours beside them.
 3. An item whose worker dies then as well is given up: it was alone, so this was its own doing, or it needs more memory than
    there is.
+4. With a time limit, the worker of an item that is over it is ended, and the item is given up without a second run.
 
 So nothing is lost to a worker that is killed, and an item is given up after its worker died twice, the second time with that
-item alone. (On processes both deaths were at that item. Dask puts aside what only waited at a worker that died, too.)
+item alone. (On processes both deaths were at that item. Dask also puts aside what only waited at a worker that died, and
+there an item over its limit is one whose worker dies: it is given up in the second round.)
 """
 
 from __future__ import annotations
 
-import os
-import resource
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import islice
-from multiprocessing import parent_process
-from queue import SimpleQueue
-from typing import Generic, NoReturn, Protocol, TypeVar
+from typing import NoReturn, TypeVar
 
 from preprocess.common.cpus import worker_count
 from preprocess.common.errors import InputError
-from preprocess.workers import forkserver
+from preprocess.workers.outcomes import Died, Executor, TimedOut
+from preprocess.workers.processes import Processes
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 DIED_TWICE = "its worker process died twice, the second time with nothing else running (out of memory, or a library crashed)"
-FILES_PER_WORKER = 8  # open here for a pool of one process: its pipes
-USUAL_OPEN_FILES = 64  # open here beside them
-
-
-@dataclass(frozen=True)
-class Died(Generic[ItemT]):
-    """What comes of an item, instead of a result, when its worker process died."""
-
-    item: ItemT
-
-
-class Executor(Protocol):
-    """Something that has workers."""
-
-    def outcomes(
-        self, function: Callable[[ItemT], ResultT], items: Iterable[ItemT], alone: bool = False
-    ) -> Generator[ResultT | Died[ItemT], None, None]:
-        """Yield the result of every item, or `Died`, in the order of completion; `alone`: one item at a time.
-
-        Takes items only as workers become free. Raises what the function raises.
-        """
+TIMED_OUT = "it was not done after {:g} s, the limit that --video-timeout sets"
 
 
 def run(
@@ -65,35 +38,39 @@ def run(
     workers: int,
     cluster: str = "",
     crashed: Callable[[ItemT, str], ResultT] | None = None,
+    timeout_s: float = 0.0,
 ) -> Iterator[ResultT]:
-    """Yield `function(item)` for every item, in the order of completion.
+    """Yield `function(item)` for every item, in the order of completion. Items are taken as they are needed.
 
-    It runs on `workers` processes here, 0 being one for each processor, or, with `cluster`, on Dask, whose workers `workers`
-    then does not count: `local:N` starts N of them on this machine, `tcp://host:port` is a scheduler that runs already (see
-    `preprocess.workers.dask_cluster`). Items are taken as they are needed, never all at once.
+    Args:
+        workers: processes of this machine; 0 is one for each CPU. Ignored with `cluster`.
+        cluster: `local:N` starts N Dask workers on this machine, `tcp://host:port` is a scheduler that runs already; see
+            `preprocess.workers.dask_cluster`.
+        crashed: `crashed(item, reason)` makes the result of an item that was given up, by the rule above.
+        timeout_s: time limit for an item; 0 for none.
 
-    `crashed(item, reason)` makes the result of an item that was given up, by the rule above. Without it such an item raises
-    InputError, once all others are done. Raises InputError also when workers cannot start or the cluster cannot be used, and
-    whatever the function raises.
+    Raises:
+        InputError: workers cannot start, the cluster cannot be used, or an item was given up and there is no `crashed`; all
+            other items are done by then.
+        Exception: whatever the function raises.
     """
-    give_up = crashed or refuse
-    aside: list[ItemT] = []
-    lost: list[ItemT] = []
-    with executor_for(workers, cluster) as executor:
-        with closing(executor.outcomes(function, items)) as outcomes:
-            for outcome in outcomes:
-                if isinstance(outcome, Died):
-                    aside.append(outcome.item)
-                else:
-                    yield outcome
-        with closing(executor.outcomes(function, aside, alone=True)) as outcomes:
-            for outcome in outcomes:
-                if isinstance(outcome, Died):
-                    lost.append(outcome.item)
-                else:
-                    yield outcome
-    for item in lost:
-        yield give_up(item, DIED_TWICE)
+    died: list[ItemT] = []
+    lost: list[tuple[ItemT, str]] = []
+    with executor_for(workers, cluster, timeout_s) as executor:
+        for alone in (False, True):
+            begun, died = died if alone else items, []
+            with closing(executor.outcomes(function, begun, alone)) as outcomes:
+                for outcome in outcomes:
+                    if isinstance(outcome, Died):
+                        died.append(outcome.item)
+                    elif not isinstance(outcome, TimedOut):
+                        yield outcome
+                    elif crashed:
+                        yield crashed(outcome.item, TIMED_OUT.format(timeout_s))
+                    else:
+                        lost.append((outcome.item, TIMED_OUT.format(timeout_s)))
+    for item, reason in [*lost, *((item, DIED_TWICE) for item in died)]:
+        yield (crashed or refuse)(item, reason)
 
 
 def refuse(item: object, reason: str) -> NoReturn:
@@ -105,156 +82,18 @@ def refuse(item: object, reason: str) -> NoReturn:
 
 
 @contextmanager
-def executor_for(workers: int, cluster: str) -> Iterator[Executor]:
-    """The executor that the user chose. Raises InputError when it cannot be had."""
+def executor_for(workers: int, cluster: str, timeout_s: float) -> Iterator[Executor]:
+    """The executor that the user chose.
+
+    Raises:
+        InputError: it cannot be had.
+    """
     if not cluster:
-        yield Processes(worker_count(workers))
+        yield Processes(worker_count(workers), timeout_s)
         return
     if find_spec("distributed") is None:
         raise InputError("--cluster needs Dask: pip install -r requirements-cluster.lock")
     from preprocess.workers.dask_cluster import connected
 
-    with connected(cluster) as executor:
+    with connected(cluster, timeout_s) as executor:
         yield executor
-
-
-@dataclass(frozen=True)
-class Processes:
-    """So many processes of this machine, forks of `preprocess.workers.forkserver`."""
-
-    workers: int
-
-    def outcomes(
-        self, function: Callable[[ItemT], ResultT], items: Iterable[ItemT], alone: bool = False
-    ) -> Generator[ResultT | Died[ItemT], None, None]:
-        """See `Executor`."""
-        remaining = iter(items)
-        ready: list[ResultT | Died[ItemT]] = []
-        with closing(Team(function, 1 if alone else self.workers)) as team:
-            while True:
-                for item in islice(remaining, team.free):
-                    team.begin(item)
-                yield from ready  # only now, so that no worker waits while the caller does something with it
-                if not team.busy:
-                    return
-                ready = team.completed()
-
-
-@dataclass(frozen=True)
-class Worker:
-    """A pool of one process. `started` is done once the process has imported the function it is to run."""
-
-    pool: ProcessPoolExecutor
-    started: Future[None]
-
-    @property
-    def failed_to_start(self) -> bool:
-        """Of a worker that died: whether it had not yet begun with any item."""
-        return self.started.exception() is not None
-
-
-class Team(Generic[ItemT, ResultT]):
-    """Worker processes with one item each.
-
-    Each is a pool of its own. A pool of several processes breaks whole when one dies, and does not say which of its items
-    that one had; here a death costs one item, and it is known which.
-    """
-
-    def __init__(self, function: Callable[[ItemT], ResultT], size: int) -> None:
-        allow_open_files(size * FILES_PER_WORKER)
-        self.function = function
-        self.size = size
-        self.workers: set[ProcessPoolExecutor] = set()
-        self.idle: list[Worker] = []
-        self.busy: dict[Future[ResultT], tuple[Worker, ItemT]] = {}
-        self.done: SimpleQueue[Future[ResultT]] = SimpleQueue()
-        self.failed_starts = 0
-
-    @property
-    def free(self) -> int:
-        """How many items may be begun."""
-        return self.size - len(self.busy)
-
-    def begin(self, item: ItemT) -> None:
-        """Give the item to a worker that has nothing to do, or to a new one."""
-        future = None
-        while future is None:
-            worker = self.idle.pop() if self.idle else self.new_worker()
-            try:
-                future = worker.pool.submit(self.function, item)
-            except BrokenProcessPool:  # it was killed while it had nothing to do
-                self.bury(worker)
-        self.busy[future] = worker, item
-        future.add_done_callback(self.done.put)
-
-    def completed(self) -> list[ResultT | Died[ItemT]]:
-        """Wait until a worker is done or dead; returns what came of its item, nothing if it had not begun."""
-        future = self.done.get()
-        worker, item = self.busy.pop(future)
-        try:
-            result = future.result()
-        except BrokenProcessPool:
-            self.bury(worker)
-            if not worker.failed_to_start:
-                return [Died(item)]
-            self.begin(item)
-            return []
-        self.failed_starts = 0
-        self.idle.append(worker)
-        return [result]
-
-    def new_worker(self) -> Worker:
-        """Start a process."""
-        pool = ProcessPoolExecutor(1, mp_context=forkserver.CONTEXT, initializer=follow_parent)
-        self.workers.add(pool)
-        return Worker(pool, pool.submit(started, self.function))
-
-    def bury(self, worker: Worker) -> None:
-        """Let go of a worker that died. Raises InputError when none gets as far as its first item any more."""
-        self.workers.remove(worker.pool)
-        worker.pool.shutdown()
-        self.failed_starts += worker.failed_to_start
-        if self.failed_starts > self.size:
-            raise InputError(
-                "the worker processes end before they begin (out of memory? or see what they print above); nothing that "
-                "was done is lost: run again with fewer --workers"
-            )
-
-    def close(self) -> None:
-        """End the workers, waiting for what they are in the middle of."""
-        if self.workers:
-            with ThreadPoolExecutor(len(self.workers)) as threads:  # at once: one after the other, 200 would take seconds
-                list(threads.map(ProcessPoolExecutor.shutdown, self.workers))
-
-
-def started(function: Callable[[ItemT], ResultT]) -> None:
-    """In a worker: what it runs first. To be called at all, it must have been able to import the function."""
-
-
-def follow_parent() -> None:
-    """In a worker: leave Ctrl-C to the parent, and end when the parent is gone, were it by kill -9."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-
-    def wait_for_its_end() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait_for_its_end, daemon=True).start()
-
-
-def allow_open_files(count: int) -> None:
-    """Raise this process's own limit so that `count` more files than usual can be open.
-
-    Raises InputError where the system's limit is lower.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = USUAL_OPEN_FILES + count
-    if soft == resource.RLIM_INFINITY or wanted <= soft:
-        return
-    if hard != resource.RLIM_INFINITY and wanted > hard:
-        raise InputError(
-            f"this many --workers need {wanted} open files, the limit is {hard}: take fewer, or raise ulimit -Hn"
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -27,7 +27,7 @@ CLIP = ClipConfig(
 )
 
 
-SMALL = ModelConfig("resnet3d", depth=10, widen_factor=0.125)
+SMALL = ModelConfig(name="resnet3d", depth=10, widen_factor=0.125)
 
 
 def save_random(

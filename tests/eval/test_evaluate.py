@@ -238,7 +238,9 @@ def test_evaluation_takes_at_most_1_15_times_the_network_s_own_time(shared: Path
     link_real_clips(shared / "data/ucf101-mini", tmp_path / "data", every=20)
     records = pack(tmp_path / "data", tmp_path)
     names = manifest.load(records).class_names
-    path = save_random(tmp_path / "last.ckpt", names, replace(CLIP, frames=16, size=112), ModelConfig("resnet3d", depth=18))
+    path = save_random(
+        tmp_path / "last.ckpt", names, replace(CLIP, frames=16, size=112), ModelConfig(name="resnet3d", depth=18)
+    )
     run("scripts/bench_eval.py", "--records", records, "--checkpoint", path, "--json", tmp_path / "found.json")
     assert json.loads((tmp_path / "found.json").read_text())["ratio"] <= 1.15
     assert "| the network alone |" in readme_tables.measurements([tmp_path / "found.json"])

@@ -11,6 +11,8 @@ import numpy as np
 from eval.metrics import compute_metrics
 from eval.report.results import Evaluation, write_report
 from eval.report.strips import Strips
+from preprocess.catalog import SplitSource
+from preprocess.frame_settings import FrameSettings
 from train.checkpoint import CheckpointMetadata
 from train.config import ClipConfig, ModelConfig
 from train.sampling import Views
@@ -33,14 +35,32 @@ def evaluation(
     for i in range(10 * tested):
         label = i % tested
         score = rng.dirichlet(np.ones(len(classes)) + 20 * (np.arange(len(classes)) == label) * (i % 3 > 0))
-        scores.append(VideoScore(classes[label], f"v<{i}>", label, score, 3, int(score.argmax() == label) * 3))
+        scores.append(
+            VideoScore(
+                class_name=classes[label],
+                video_id=f"v<{i}>",
+                label=label,
+                score_K=score,
+                clips=3,
+                clip_correct=int(score.argmax() == label) * 3,
+            )
+        )
     meta = CheckpointMetadata(
-        ModelConfig("resnet3d", depth=10),
-        ClipConfig(16, 1, 56, (0.5, 1.0), (0.75, 1.3), 0.0, (0.4,) * 3, (0.2,) * 3),
-        "ucf101",
-        "1",
-        classes,
-        5,
+        model=ModelConfig(name="resnet3d", depth=10),
+        clip=ClipConfig(
+            frames=16,
+            stride=1,
+            size=56,
+            crop_scale=(0.5, 1.0),
+            crop_ratio=(0.75, 1.3),
+            flip=0.0,
+            mean=(0.4,) * 3,
+            std=(0.2,) * 3,
+        ),
+        dataset="ucf101",
+        split="1",
+        class_names=classes,
+        epoch=5,
     )
     found = compute_metrics(
         np.stack([v.score_K for v in scores]),
@@ -49,22 +69,25 @@ def evaluation(
         3 * len(scores),
     )
     return Evaluation(
-        found,
-        tuple(scores),
-        classes,
-        "ucf101",
-        "1",
-        missing,
-        meta,
-        meta.clip,
-        Views(),
-        folder / "last.ckpt",
-        "0" * 64,
-        folder / "records",
-        "1" * 64,
-        2.0,
-        1,
-        strips,
+        metrics=found,
+        scores=tuple(scores),
+        class_names=classes,
+        dataset="ucf101",
+        split="1",
+        missing=missing,
+        meta=meta,
+        clip=meta.clip,
+        views=Views(),
+        checkpoint=folder / "last.ckpt",
+        checkpoint_sha256="0" * 64,
+        records=folder / "records",
+        records_sha256="1" * 64,
+        seconds=2.0,
+        ranks=1,
+        strips=strips,
+        split_source=SplitSource(drawn="group", seed=4, group_pattern="(.+)_[^_]*"),
+        frame_settings=FrameSettings(short_side=128),
+        splits_sha256="2" * 64,
     )
 
 

@@ -21,6 +21,7 @@ from eval_data import CLIP, save_random
 from eval import explain, export, features, predict, video_drawing, video_windows
 from preprocess.common import cli
 from preprocess.common.errors import InputError
+from preprocess.frame_settings import FrameSettings
 from train import checkpoint, devices, evaluation_windows
 from train.config import ModelConfig
 from train.models import build_model
@@ -76,7 +77,7 @@ def test_an_unreadable_video_is_reported_and_the_others_predicted(folder: Path, 
     options = ("--checkpoint", folder / "last.ckpt", "--json", tmp_path / "p.json", "--top-k", 1)
     done = run("eval/predict.py", folder / "clips", bad, *options, code=1)
     assert f"failed: {bad}: cannot be opened" in done.stdout
-    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["real", "short"]
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["real", "short"]
     found = json.loads((tmp_path / "p.json").read_text())
     assert list(found["results"]) == ["real", "short"]
     assert list(found["failed"]) == ["bad"]
@@ -108,7 +109,8 @@ def test_the_overlay_is_the_video_with_the_running_prediction(
 
 def test_a_camera_s_frames_are_read_in_rgb_until_it_stops(tmp_path: Path) -> None:
     frames = make_video(tmp_path / "camera.avi", 6)
-    found = [video_drawing.pixels(frame) for frame in predict.captured(cv2.VideoCapture(str(tmp_path / "camera.avi")))]
+    camera = cv2.VideoCapture(str(tmp_path / "camera.avi"))
+    found = [video_drawing.pixels(frame) for frame in predict.captured(camera, FrameSettings())]
     assert len(found) == 6
     assert np.abs(np.stack(found).astype(int) - frames).mean() < 6
 
@@ -140,7 +142,7 @@ def test_a_checkpoint_without_class_names_is_refused(folder: Path, tmp_path: Pat
     _, network = checkpoint.restore(folder / "last.ckpt")
     ms.save_checkpoint(network, str(tmp_path / "bare.ckpt"), crc_check=True)
     with pytest.raises(InputError, match=r"bare.ckpt does not say which network and classes it has"):
-        predict.main(predict.Options((folder / "clips",), tmp_path / "bare.ckpt"))
+        predict.main(predict.Options(clips=(folder / "clips",), checkpoint=tmp_path / "bare.ckpt"))
 
 
 def test_the_explanation_is_the_video_with_heat_on_the_centre_square(
@@ -165,11 +167,13 @@ def test_the_explanation_is_the_video_with_heat_on_the_centre_square(
 def test_a_network_for_images_is_not_explained(folder: Path, tmp_path: Path) -> None:
     devices.use("CPU", 0)
     meta, _ = checkpoint.restore(folder / "last.ckpt")
-    model = ModelConfig("glore_resnet", width=0.0625)
+    model = ModelConfig(name="glore_resnet", width=0.0625)
     network = build_model(model.name, num_classes=len(CLASSES), **model.options())
     checkpoint.save(network, replace(meta, model=model), tmp_path / "images.ckpt")
     with pytest.raises(InputError, match=r"images\.ckpt is of glore_resnet, which is for images"):
-        explain.main(explain.Options(folder / "clips/real.avi", tmp_path / "images.ckpt", tmp_path / "cam.mp4"))
+        explain.main(
+            explain.Options(clip=folder / "clips/real.avi", checkpoint=tmp_path / "images.ckpt", out=tmp_path / "cam.mp4")
+        )
 
 
 def test_the_heat_before_a_mean_and_a_dense_layer_is_the_weighted_sum_of_the_activations(folder: Path) -> None:
@@ -178,8 +182,8 @@ def test_the_heat_before_a_mean_and_a_dense_layer_is_the_weighted_sum_of_the_act
     ms.set_context(mode=ms.PYNATIVE_MODE)
     meta, network = checkpoint.restore(folder / "last.ckpt")
     path = folder / "clips/short.mp4"
-    label, _, heat_WTHW = explain.grad_cam(network, path, meta.clip, "layer4", None)
-    windows = list(video_windows.windows_of(video_windows.jpegs_of(path), meta.clip))
+    label, _, heat_WTHW = explain.grad_cam(network, video_windows.jpegs_of(path, FrameSettings()), meta.clip, "layer4", None)
+    windows = list(video_windows.windows_of(video_windows.jpegs_of(path, FrameSettings()), meta.clip))
     expected = []
     for window in windows:
         normal = (window / 255 - np.array(meta.clip.mean)) / np.array(meta.clip.std)
@@ -209,10 +213,10 @@ def test_features_are_a_layer_s_means_in_npz_and_parquet_alike(
         videos = list(evaluation_windows.whole_videos(listed_for_testing(records, "1"), meta.clip))
         network.fc = ms.nn.Identity()
         network.set_train(False)
-        for _, video_id, _, windows in videos:
+        for video, windows in videos:
             normal = (windows / 255 - np.array(meta.clip.mean)) / np.array(meta.clip.std)
             expected = network(ms.Tensor(normal.transpose(0, 4, 1, 2, 3), ms.float32)).asnumpy().mean(axis=0)
-            ours = found["features"][found["video_id"].tolist().index(video_id)]
+            ours = found["features"][found["video_id"].tolist().index(video.video_id)]
             assert np.abs(ours - expected).max() < 1e-4
 
 
@@ -260,7 +264,9 @@ def test_an_absent_extra_gets_one_line(
 
 def test_a_window_longer_than_the_video_is_looped(tmp_path: Path) -> None:
     make_video(tmp_path / "five.avi", 5)
-    (window,) = video_windows.windows_of(video_windows.jpegs_of(tmp_path / "five.avi"), replace(CLIP, frames=16))
+    (window,) = video_windows.windows_of(
+        video_windows.jpegs_of(tmp_path / "five.avi", FrameSettings()), replace(CLIP, frames=16)
+    )
     assert np.array_equal(window[5:10], window[:5])
     assert np.array_equal(window[15], window[0])
     assert not np.array_equal(window[1], window[0])
@@ -269,6 +275,8 @@ def test_a_window_longer_than_the_video_is_looped(tmp_path: Path) -> None:
 def test_real_window_lengths_are_those_of_the_stream(records: Path, ucf: Path) -> None:
     clip = replace(CLIP, frames=4, stride=2)
     videos = evaluation_windows.whole_videos(listed_for_testing(records, "1"), clip)
-    for class_name, video_id, _, windows in videos:
-        path = ucf / f"video/{class_name}/{video_id}.avi"
-        assert np.array_equal(np.stack(list(video_windows.windows_of(video_windows.jpegs_of(path), clip))), windows)
+    for video, windows in videos:
+        path = ucf / f"video/{video.name}.avi"
+        assert np.array_equal(
+            np.stack(list(video_windows.windows_of(video_windows.jpegs_of(path, FrameSettings()), clip))), windows
+        )

@@ -22,6 +22,7 @@ from mindrecord.sources.frames import StoredFrames
 from preprocess import catalog, ledger
 from preprocess.catalog import TEST, TRAIN, Video
 from preprocess.common.errors import InputError
+from preprocess.frame_settings import FrameSettings
 
 COMMAND = "mindrecord/build.py"
 
@@ -59,11 +60,6 @@ def test_segments_of_a_video_follow_each_other_in_its_shard_and_make_it_whole(
             assert b"".join(row["jpegs"] for row in segments) == b"".join(expected)
             seen.append(name)
     assert sorted(seen) == sorted(ledger.read(frames))
-
-
-def test_segments_that_would_cut_evaluation_windows_are_refused(frames: Path, run: Run) -> None:
-    done = run(COMMAND, "--frames", frames, "--segment-frames", 24, code=2)
-    assert "--segment-frames 24 is not a multiple of 16: evaluation takes windows of 16 frames" in error_line(done)
 
 
 def test_choosing_a_split_is_choosing_files(frames: Path, records: Path) -> None:
@@ -153,11 +149,11 @@ def test_records_of_other_settings_or_frames_are_not_overwritten(
     [
         (lambda r: (r / "split-112-00000.mindrecord").unlink(), "split-112-00000.mindrecord is missing"),
         (lambda r: (r / "split-112-00000.mindrecord.db").write_bytes(b"x"), "split-112-00000.mindrecord.db has 1 bytes"),
-        (lambda r: (r / "manifest.json").write_text('{"schema": 0}'), "is of another schema than this version's 2"),
+        (lambda r: (r / "manifest.json").write_text('{"schema": 0}'), "has schema 0, this version reads 2 and 3"),
         (lambda r: (r / "manifest.json").unlink(), "is not a records folder"),
         (lambda r: (r / "manifest.json").write_text("{"), "is not a JSON file"),
-        (lambda r: (r / "manifest.json").write_text("[]"), "is of another schema"),
-        (lambda r: (r / "manifest.json").write_text('{"schema": 2}'), "has not the keys that mindrecord/build.py writes"),
+        (lambda r: (r / "manifest.json").write_text("[]"), "has schema None, this version reads 2 and 3"),
+        (lambda r: (r / "manifest.json").write_text('{"schema": 3}'), "has not the keys that mindrecord/build.py writes"),
     ],
 )
 def test_a_damaged_or_older_records_folder_is_refused_by_name(change: object, says: str, pack: Path) -> None:
@@ -172,10 +168,24 @@ def make_one_video(folder: Path, sizes: list[int]) -> None:
     rng = np.random.default_rng(0)
     for number, size in enumerate(sizes, start=1):
         (folder / f"Big/one/image_{number:05d}.jpg").write_bytes(rng.bytes(size))
-    listed = catalog.Catalog("folder", ("Big",), ("1",), (catalog.Video("Big", "one", 0, "Big/one.avi", (TRAIN,)),))
-    catalog.save(listed, folder, settings={"layout": "dir"}, unlisted=[])
-    entry = ledger.Entry("Big", "one", "Big/one.avi", "ok", decoded_frames=len(sizes), fps=25.0, jpeg_bytes=sum(sizes))
-    ledger.rewrite(folder, [entry])
+    listed = catalog.Catalog(
+        dataset="folder",
+        class_names=("Big",),
+        splits=("1",),
+        videos=(catalog.Video(class_name="Big", video_id="one", label=0, path="Big/one.avi", flags=(TRAIN,)),),
+        split_source=catalog.UNKNOWN,
+    )
+    catalog.save(listed, folder, catalog.Extraction(frame_settings=FrameSettings(), layout="dir"))
+    entry = ledger.Entry(
+        class_name="Big",
+        video_id="one",
+        path="Big/one.avi",
+        status="ok",
+        stored_frames=len(sizes),
+        fps=25.0,
+        jpeg_bytes=sum(sizes),
+    )
+    ledger.journal(folder).rewrite([entry])
 
 
 def test_a_page_holds_the_largest_row_however_large(tmp_path: Path, run: Run) -> None:
@@ -190,9 +200,9 @@ def test_a_page_holds_the_largest_row_however_large(tmp_path: Path, run: Run) ->
 def test_a_video_too_large_for_a_page_is_told_how_to_be_cut(tmp_path: Path, run: Run) -> None:
     make_one_video(tmp_path / "f", [1] * 100)
     (entry,) = ledger.read(tmp_path / "f").values()
-    ledger.rewrite(tmp_path / "f", [replace(entry, jpeg_bytes=300 * MIB)])
+    ledger.journal(tmp_path / "f").rewrite([replace(entry, jpeg_bytes=300 * MIB)])
     done = run(COMMAND, "--frames", tmp_path / "f", "--out", tmp_path / "r", code=2)
-    says = "Big/one would have a row of 300 MiB, MindRecord holds 256: cut long videos with --segment-frames 80 or less"
+    says = "Big/one would have a row of 300 MiB, MindRecord holds 256: cut long videos with --segment-frames 85 or less"
     assert says in error_line(done)
 
 
@@ -207,9 +217,9 @@ def test_a_file_is_no_larger_than_asked(tmp_path: Path) -> None:
             folder = tmp_path / str(video.index)
             folder.mkdir()
             (folder / "image_00001.jpg").write_bytes(rng.bytes(video.rows[0].jpeg_bytes))
-            about = Video("A", str(video.index), 0, "", (1,))
-            sources.append(PackableVideo(about, 25.0, video.rows, StoredFrames(folder, "dir", 1)))
-        written = write_shard(ShardTask(tmp_path / shard.file, page, (1,), tuple(sources)))
+            about = Video(class_name="A", video_id=str(video.index), label=0, path="", flags=(1,))
+            sources.append(PackableVideo(video=about, fps=25.0, rows=video.rows, jpegs=StoredFrames(folder, "dir", 1)))
+        written = write_shard(ShardTask(path=tmp_path / shard.file, page_bytes=page, flags=(1,), videos=tuple(sources)))
         assert 8 * MIB < written.size_bytes <= 12 * MIB
 
 
@@ -220,10 +230,10 @@ def test_200_000_rows_open_within_3_seconds(tmp_path: Path) -> None:
     jpegs, rows = StoredFrames(tmp_path / "one", "dir", 1), (PlannedRow(0, 1, 500),)
     paths = []
     for shard in range(8):
-        abouts = (Video("A", f"{shard}_{i}", 0, "", (1,)) for i in range(25_000))
-        videos = tuple(PackableVideo(about, 0.0, rows, jpegs) for about in abouts)
+        abouts = (Video(class_name="A", video_id=f"{shard}_{i}", label=0, path="", flags=(1,)) for i in range(25_000))
+        videos = tuple(PackableVideo(video=about, fps=0.0, rows=rows, jpegs=jpegs) for about in abouts)
         path = tmp_path / f"split-1-{shard:05d}.mindrecord"
-        assert write_shard(ShardTask(path, 4 * MIB, (1,), videos)).rows == 25_000
+        assert write_shard(ShardTask(path=path, page_bytes=4 * MIB, flags=(1,), videos=videos)).rows == 25_000
         paths.append(str(path))
     began = time.monotonic()
     packed = ds.MindDataset(paths, columns_list=["label", "offsets", "jpegs"], shuffle=ds.Shuffle.GLOBAL)

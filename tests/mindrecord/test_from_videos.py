@@ -12,11 +12,11 @@ from conftest import Run, error_line
 from mindrecord import build_records, manifest
 from mindrecord.row_reader import read_rows
 from mindrecord.sources import videos
-from mindrecord.sources.images import image_folder
+from mindrecord.sources.images import ImagesOptions, image_folder
+from mindrecord.sources.videos import VideosOptions
 from preprocess import ledger
 from preprocess.catalog import TEST, TRAIN
 from preprocess.common.errors import InputError
-from preprocess.extract_dataset import Options, extraction_settings, find_videos
 from preprocess.extract_video import Task
 
 COMMAND = "mindrecord/build.py"
@@ -41,10 +41,9 @@ def test_videos_give_the_shards_of_their_frames(frames: Path, records: Path, ucf
     for path in records.glob("split-*"):
         assert (tmp_path / "r" / path.name).read_bytes() == path.read_bytes()
     values = [json.loads((folder / "manifest.json").read_text()) for folder in (records, tmp_path / "r")]
-    assert values[0]["settings"].pop("layout") == "dir"
     assert values[0] == values[1]
     assert (tmp_path / "r/ledger.jsonl").read_bytes() == (frames / "ledger.jsonl").read_bytes()
-    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".r.lock", "r"]
     assert "already holds these frames" in run(COMMAND, *arguments).stdout
 
 
@@ -57,7 +56,7 @@ def test_videos_that_fail_or_are_missing_are_in_the_manifest_and_the_others_are_
     cut.write_bytes(cut.read_bytes()[:-500])
     arguments = ("--from-videos", "--root", tmp_path / "u", "--out", tmp_path / "r", "--allow-missing")
     done = run(COMMAND, *arguments, "--segment-frames", 16, code=2)
-    assert "1 failed, --max-failures is 0: see above; the others are packed" in error_line(done)
+    assert "1 failed, --max-failures is 0: see above; the others are done" in error_line(done)
     assert "failed: Beta/v_Beta_g03_c01.avi: the file is cut short" in done.stdout
     packed = manifest.load(tmp_path / "r")
     assert [(v.video_id, v.status) for v in packed.absent] == [("v_Alpha_g02_c01", "missing"), ("v_Beta_g03_c01", "failed")]
@@ -68,22 +67,30 @@ def test_videos_that_fail_or_are_missing_are_in_the_manifest_and_the_others_are_
 
 
 def test_what_was_measured_is_not_decoded_again(ucf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = Options(root=ucf, workers=2)
-    first = videos.videos_folder(options, 16, tmp_path / "b", tmp_path / "r")
+    options = VideosOptions(root=ucf, workers=2, segment_frames=16, out=tmp_path / "r")
+    first = videos.videos_folder(options, tmp_path / "b")
     journal = tmp_path / "b" / videos.MEASURED
     whole = sorted(journal.read_text().splitlines())
     journal.write_text(journal.read_text()[:-20])
-    assert videos.videos_folder(options, 16, tmp_path / "b", tmp_path / "r") == first
+    assert videos.videos_folder(options, tmp_path / "b") == first
     assert sorted(journal.read_text().splitlines()) == whole
     monkeypatch.setattr(videos.executors, "run", lambda function, items, *_, **__: map(function, items))
     monkeypatch.setattr("preprocess.extract_video.write_frames", None)
-    assert videos.videos_folder(options, 16, tmp_path / "b", tmp_path / "r") == first
+    assert videos.videos_folder(options, tmp_path / "b") == first
 
 
 def test_a_video_that_changes_while_it_is_packed_is_named(ucf: Path) -> None:
-    options = Options(root=ucf)
-    (video, path), *_ = find_videos(options)[1].found.items()
-    task = Task(video, path, options.videos, Path(), extraction_settings(options), None)
+    options = VideosOptions(root=ucf)
+    (video, path), *_ = options.find_videos()[1].found.items()
+    task = Task(
+        video=video,
+        path=path,
+        videos=options.videos,
+        frames=Path(),
+        layout="dir",
+        settings=options.frame_settings,
+        before=None,
+    )
     measured = videos.measure(task)
     assert tuple(map(len, videos.DecodedVideo(task, measured.entry.jpeg_sha256).read())) == measured.frame_bytes
     with pytest.raises(InputError, match=rf"{path} has changed while it was packed"):
@@ -116,22 +123,32 @@ def test_images_are_rows_of_one_frame_with_the_files_bytes(tmp_path: Path, run: 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no folder train/"):
-        image_folder(tmp_path, 1, "")
+        image_folder(ImagesOptions(root=tmp_path, workers=1))
     (tmp_path / "train/n1").mkdir(parents=True)
     with pytest.raises(InputError, match="have no JPEG in a <class> folder"):
-        image_folder(tmp_path, 1, "")
+        image_folder(ImagesOptions(root=tmp_path, workers=1))
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("arguments", "says"),
     [
-        (build_records.Options(short_side=128), "--short-side 128 does nothing here: it goes with --from-videos"),
-        (build_records.Options(root=Path("x")), "--root x does nothing here"),
-        (build_records.Options(dataset="imagenet", quality=80), "--quality 80 does nothing here"),
-        (build_records.Options(dataset="imagenet", from_videos=True), "--from-videos does not go with --dataset imagenet"),
-        (build_records.Options(from_videos=True, quality=0), "--quality 0 is not between 1 and 100"),
+        ("--short-side 128", "--short-side does nothing here: it goes with --from-videos"),
+        ("--root x", "--root does nothing here"),
+        ("--split-by=group", "--split-by does nothing here"),
+        ("--dataset imagenet --quality 80", "--quality"),
+        ("--dataset imagenet --from-videos", "--from-videos does not go with --dataset imagenet"),
+        ("--from-videos --quality 0", "--quality 0 is not between 1 and 100"),
+        ("--from-videos --frames work/frames", "--frames"),
+        ("--sed 3", "Unrecognized options: --sed"),
     ],
 )
-def test_an_option_that_would_do_nothing_is_refused(options: build_records.Options, says: str) -> None:
+def test_an_option_that_would_do_nothing_is_refused(arguments: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        build_records.main(options)
+        build_records.main(build_records.parse(arguments.split()))
+
+
+@pytest.mark.parametrize("option", ["--shard-mb", "--segment-frames", "--seed", "--workers"])
+@pytest.mark.parametrize("form", ["--frames f", "--from-videos", "--dataset imagenet"])
+def test_a_number_out_of_range_is_named_in_every_form(form: str, option: str) -> None:
+    with pytest.raises(InputError, match=f"{option} -1 is not"):
+        build_records.main(build_records.parse([*form.split(), option, "-1"]))

@@ -8,7 +8,9 @@ from PIL import Image
 
 from mindrecord.manifest import Absent, Manifest, Shard
 from mindrecord.preview import sheet_row, summary
+from preprocess.catalog import SplitSource
 from preprocess.common.contact_sheet import GAP, LABEL_WIDTH, TILE_HEIGHT
+from preprocess.frame_settings import FrameSettings
 
 COMMAND = "mindrecord/preview.py"
 MIB = 1 << 20
@@ -16,16 +18,36 @@ MIB = 1 << 20
 
 def test_the_summary_has_the_splits_and_the_signatures() -> None:
     shards = (
-        Shard("a", (1, 2), 20, 10, 900, MIB, "", 0, ""),
-        Shard("b", (1, 2), 10, 5, 100, MIB, "", MIB, ""),
-        Shard("c", (0, 1), 1, 1, 7, MIB // 2, "", 0, ""),
+        Shard(
+            file="a", flags=(1, 2), rows=20, videos=10, frames=900, size_bytes=MIB, sha256="", db_size_bytes=0, db_sha256=""
+        ),
+        Shard(
+            file="b", flags=(1, 2), rows=10, videos=5, frames=100, size_bytes=MIB, sha256="", db_size_bytes=MIB, db_sha256=""
+        ),
+        Shard(
+            file="c", flags=(0, 1), rows=1, videos=1, frames=7, size_bytes=MIB // 2, sha256="", db_size_bytes=0, db_sha256=""
+        ),
     )
-    absent = (Absent("Beta", "x", (2, 0), "missing"),)
+    absent = (Absent(class_name="Beta", video_id="x", flags=(2, 0), status="missing"),)
     counts = {"1": {"train": [15, 0], "test": [0, 0]}, "2": {"train": [1, 0], "test": [15, 0]}}
-    packed = Manifest("ucf101", ("Alpha", "Beta"), ("1", "2"), {"short_side": 240, "seed": 0}, "", shards, absent, counts)
+    packed = Manifest(
+        dataset="ucf101",
+        class_names=("Alpha", "Beta"),
+        splits=("1", "2"),
+        split_source=SplitSource(drawn="random", seed=3),
+        splits_sha256="",
+        release="",
+        frame_settings=FrameSettings(fps=12.5),
+        settings={"shard_mb": 256, "seed": 0},
+        frames_sha256="",
+        shards=shards,
+        absent=absent,
+        class_videos=counts,
+    )
     assert summary(packed) == [
         "ucf101: 2 classes, 1 with videos, 16 videos in 31 rows, 1007 frames",
-        "settings: short_side 240, seed 0",
+        "frames: short side 240, quality 90, 12.5 frames a second; shard_mb 256, seed 0",
+        "splits drawn at random, clip by clip (seed 3)",
         "",
         "split  train  test  listed, not packed",
         "1         15     0                   1",

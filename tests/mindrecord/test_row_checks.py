@@ -9,7 +9,17 @@ import pytest
 import simplejpeg
 
 from mindrecord.manifest import Absent, Manifest, Shard, count_classes
-from mindrecord.row_checks import FoundVideo, check_counts, check_pack, check_shard
+from mindrecord.row_checks import (
+    FoundVideo,
+    check_counts,
+    check_pack,
+    check_shard,
+    find_leaks,
+    leak_notes,
+    leak_problems,
+)
+from preprocess.catalog import UNKNOWN, SplitSource
+from preprocess.frame_settings import FrameSettings
 
 CLASSES = ("Alpha", "Beta")
 SPLITS = ("1", "2")
@@ -40,7 +50,17 @@ def row(
 def problems(rows: list[dict[str, Any]], segment_frames: int = 0, videos: int | None = None) -> list[str]:
     """What is found in a shard that should have these rows, and so many videos, one a row unless given."""
     frames = sum(len(row["offsets"]) - 1 for row in rows)
-    shard = Shard("s", (1, 2), len(rows), len(rows) if videos is None else videos, frames, 0, "", 0, "")
+    shard = Shard(
+        file="s",
+        flags=(1, 2),
+        rows=len(rows),
+        videos=len(rows) if videos is None else videos,
+        frames=frames,
+        size_bytes=0,
+        sha256="",
+        db_size_bytes=0,
+        db_sha256="",
+    )
     return list(check_shard(shard, rows, CLASSES, segment_frames).problems)
 
 
@@ -103,13 +123,17 @@ def test_segments_that_are_not_the_whole_video_in_order_are_found(rows: list[dic
 
 @pytest.mark.parametrize("what", ["rows", "videos", "frames"])
 def test_a_shard_that_lacks_something_is_found(what: str) -> None:
-    shard = replace(Shard("s", (1, 2), 1, 1, 3, 0, "", 0, ""), **{what: 9})
+    shard = replace(
+        Shard(file="s", flags=(1, 2), rows=1, videos=1, frames=3, size_bytes=0, sha256="", db_size_bytes=0, db_sha256=""),
+        **{what: 9},
+    )
     (found,) = check_shard(shard, [row()], CLASSES, 0).problems
     assert f"{what}, the manifest says 9" in found
 
 
 def video(video_id: str, flags: tuple[int, ...] = (1, 2), label: int = 0, shard: str = "a") -> FoundVideo:
-    return FoundVideo(shard, CLASSES[label], video_id, label, flags)
+    group = video_id[:-4].lower()
+    return FoundVideo(class_name=CLASSES[label], video_id=video_id, shard=shard, label=label, group=group, flags=flags)
 
 
 GOOD = (
@@ -118,12 +142,25 @@ GOOD = (
     video("v_Alpha_g02_c01", (2, 1)),
     video("v_Beta_g01_c01", (2, 0), 1),
 )
-ABSENT = (Absent("Beta", "v_Beta_g02_c01", (1, 1), "missing"),)
+ABSENT = (Absent(class_name="Beta", video_id="v_Beta_g02_c01", flags=(1, 1), status="missing"),)
 COUNTS = {"1": {"train": [2, 0], "test": [1, 1]}, "2": {"train": [1, 0], "test": [2, 0]}}
 
 
-def packed(dataset: str = "ucf101") -> Manifest:
-    return Manifest(dataset, CLASSES, SPLITS, {}, "", (), ABSENT, COUNTS)
+def packed(dataset: str = "ucf101", source: SplitSource = UNKNOWN) -> Manifest:
+    return Manifest(
+        dataset=dataset,
+        class_names=CLASSES,
+        splits=SPLITS,
+        split_source=source,
+        splits_sha256="",
+        release="",
+        frame_settings=FrameSettings(),
+        settings={},
+        frames_sha256="",
+        shards=(),
+        absent=ABSENT,
+        class_videos=COUNTS,
+    )
 
 
 def test_videos_that_are_as_they_should_be_have_no_problem() -> None:
@@ -138,20 +175,35 @@ def test_videos_that_are_as_they_should_be_have_no_problem() -> None:
         (replace(GOOD[0], shard="b"), "b: Alpha/v_Alpha_g01_c01 is in a too: "),
         (replace(GOOD[0], shard="b", flags=(2, 0)), "is in a too, and trains and tests in split 1: "),
         (video("v_Beta_g02_c01", label=1, shard="b"), "b: Beta/v_Beta_g02_c01 is there, the manifest has it as missing: "),
-        (
-            video("v_alpha_G02_c09", (1, 1), shard="b"),
-            "a: in split 1 Alpha/v_Alpha_g02_c01 tests and Alpha/v_alpha_G02_c09 in b trains, both of group v_alpha_g02: ",
-        ),
     ],
 )
-def test_a_video_that_is_twice_there_or_not_to_be_there_or_leaks_is_named(more: FoundVideo, says: str) -> None:
+def test_a_video_that_is_twice_there_or_not_to_be_there_is_named(more: FoundVideo, says: str) -> None:
     found = check_pack(packed(), (*GOOD, more))
     assert [says in text for text in found] == [True]
 
 
-def test_groups_are_those_of_ucf101_alone() -> None:
+@pytest.mark.parametrize("dataset", ["ucf101", "hmdb51", "kinetics400", "activitynet", "folder", "json"])
+@pytest.mark.parametrize("source", [SplitSource(drawn="lists"), SplitSource(drawn="group"), UNKNOWN], ids=str)
+def test_a_group_on_both_sides_is_a_problem_in_every_data_set(dataset: str, source: SplitSource) -> None:
     leak = video("v_Alpha_g02_c09", (1, 1))
-    assert check_pack(packed("hmdb51"), (*GOOD, leak)) == []
+    leaks = find_leaks(packed(dataset), (*GOOD, leak))
+    (problem,) = leak_problems(packed(dataset, source), leaks)
+    assert "in split 1 Alpha/v_Alpha_g02_c01 tests and Alpha/v_Alpha_g02_c09 in a trains, both of group" in problem
+    assert leak_notes(leaks) == []
+
+
+def test_films_that_the_official_hmdb51_lists_share_are_noted_and_no_others() -> None:
+    both = [replace(one, group="rush_hour_4_turnk_r") for one in (video("a", (1, 0)), video("b", (2, 0), 1))]
+    mine = [replace(one, group="my_film") for one in (video("c", (1, 0)), video("d", (2, 0), 1))]
+    leaks = find_leaks(packed("hmdb51"), (*both, *mine))
+    assert [leak.official for leak in leaks] == [True, False]
+    assert len(leak_problems(packed("hmdb51"), leaks)) == 1
+
+
+def test_the_group_of_a_row_of_schema_2_is_taken_from_its_name() -> None:
+    old = [replace(one, group="") for one in (*GOOD, video("v_Alpha_g02_c09", (1, 1)))]
+    (leak,) = find_leaks(packed(), old)
+    assert leak.group == "v_alpha_g02"
 
 
 def test_a_class_with_another_number_of_videos_is_named() -> None:

@@ -17,7 +17,14 @@ def write(path: Path, rows: list[tuple[str, int, int, list[bytes]]]) -> None:
     writer = FileWriter(str(path), shard_num=1)
     writer.add_schema(schema.FIELDS, "test")
     for video_id, first_frame, video_frames, frames in rows:
-        row = {"class_name": "Alpha", "video_id": video_id, "label": 3, "flags": np.array([1, 2, 0], np.int32), "fps": 25.0}
+        row = {
+            "class_name": "Alpha",
+            "video_id": video_id,
+            "label": 3,
+            "group": "film",
+            "flags": np.array([1, 2, 0], np.int32),
+            "fps": 25.0,
+        }
         row |= {"first_frame": first_frame, "video_frames": video_frames}
         row |= {"offsets": np.cumsum([0, *map(len, frames)], dtype=np.int64), "jpegs": b"".join(frames)}
         writer.write_raw_data([row])

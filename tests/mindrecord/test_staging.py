@@ -15,7 +15,20 @@ from mindrecord.staging import FINISHED, Building
 from preprocess.common.errors import InputError
 
 COMMAND = "mindrecord/build.py"
-SHARDS = [Shard(f"split-1-0000{i}.mindrecord", (1,), 3, 2, 40, 100 + i, "a", 10, "b") for i in range(3)]
+SHARDS = [
+    Shard(
+        file=f"split-1-0000{i}.mindrecord",
+        flags=(1,),
+        rows=3,
+        videos=2,
+        frames=40,
+        size_bytes=100 + i,
+        sha256="a",
+        db_size_bytes=10,
+        db_sha256="b",
+    )
+    for i in range(3)
+]
 PLAN = {"seed": 0, "flags": (1, 2)}
 
 
@@ -42,7 +55,9 @@ def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path: Path) -> None:
 def test_a_damaged_line_is_refused_by_name(tmp_path: Path, line: bytes) -> None:
     path = left_by_another_run(tmp_path / "r").folder / FINISHED
     path.write_bytes(line + b"\n" + path.read_bytes())
-    with pytest.raises(InputError, match=r"finished\.jsonl is damaged: delete the folder .*\.r\.building and pack again"):
+    with pytest.raises(
+        InputError, match=r"finished\.jsonl, line 1 is damaged: delete the folder .*\.r\.building and pack again"
+    ):
         Building(tmp_path / "r").begin(PLAN)
     assert path.read_bytes().startswith(line)
 
@@ -115,7 +130,7 @@ def test_after_kill_9_the_finished_shards_are_kept_and_the_bytes_are_those_of_an
     status = (tmp_path / "r" / first).stat()
     assert (status.st_ino, status.st_mtime_ns) == (inode, written_ns)
     assert contents(tmp_path / "r") == contents(tmp_path / "undisturbed")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["r", "undisturbed"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".r.lock", ".undisturbed.lock", "r", "undisturbed"]
 
 
 @pytest.mark.slow

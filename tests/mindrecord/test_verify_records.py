@@ -18,7 +18,7 @@ def test_a_sound_pack_says_in_numbers_what_was_checked(pack: Path, run: Run) -> 
     said = run(COMMAND, pack, "--workers", 1).stdout
     assert "8 files have the sizes and SHA-256 that the manifest says" in said
     assert "8 rows of 8 videos are whole and in order, 180 JPEGs decode to their end" in said
-    assert "no UCF101 group is on both sides of a split, each of 2 classes has as many as the manifest says" in said
+    assert "no group is on both sides of a split, each of 2 classes has as many as the manifest says" in said
     assert said.splitlines()[-3:] == [f"split {split}: 6 train, 2 test" for split in (1, 2, 3)]
     assert (pack / "verified.json").is_file()  # what training with --verify full need not hash again
 
@@ -26,11 +26,14 @@ def test_a_sound_pack_says_in_numbers_what_was_checked(pack: Path, run: Run) -> 
 def test_segments_are_checked_as_parts_of_their_videos(frames: Path, tmp_path: Path, run: Run) -> None:
     run("mindrecord/build.py", "--frames", frames, "--out", tmp_path / "r", "--segment-frames", 16, "--workers", 1)
     packed = manifest.load(tmp_path / "r")
-    found = [check(Check(tmp_path / "r", shard, packed.class_names, 16)) for shard in packed.shards]
+    found = [
+        check(Check(folder=tmp_path / "r", shard=shard, class_names=packed.class_names, segment_frames=16))
+        for shard in packed.shards
+    ]
     assert not any(shard.problems for shard in found)
     assert (sum(shard.rows for shard in found), sum(len(shard.videos) for shard in found)) == (16, 8)
     (shard, *_) = packed.shards
-    wrong = check(Check(tmp_path / "r", shard, packed.class_names, 32)).problems
+    wrong = check(Check(folder=tmp_path / "r", shard=shard, class_names=packed.class_names, segment_frames=32)).problems
     assert "has frames 0 to 15 of 24, not the next of its video" in wrong[0]
 
 
@@ -78,7 +81,7 @@ def test_a_shard_that_mindrecord_cannot_read_is_named(pack: Path) -> None:
     packed = manifest.load(pack)
     path = pack / packed.shards[0].file
     path.write_bytes(bytes(path.stat().st_size))
-    (problem,) = check(Check(pack, packed.shards[0], packed.class_names, 0)).problems
+    (problem,) = check(Check(folder=pack, shard=packed.shards[0], class_names=packed.class_names, segment_frames=0)).problems
     assert problem.startswith(f"{path.name} cannot be read: Invalid file, failed to parse header content of file")
     assert problem.endswith(PACK_AGAIN)
     assert "\n" not in problem

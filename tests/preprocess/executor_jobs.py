@@ -5,17 +5,20 @@ python executor_jobs.py WORKERS CLUSTER FOLDER     run() in a process of its own
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 GOOD, SEGFAULT, KILLED, EXIT_0, EXIT_3, ONCE = "good", "segfault", "killed", "exit 0", "exit 3", "once"
+HANG, HANG_ALL_THREADS, PROGRAM_HANGS = "hang", "hang all threads", "program hangs"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """A number to square; how its worker ends over it; the folder where every attempt leaves a line."""
 
@@ -40,6 +43,13 @@ def square(job: Job) -> Answer:
     with (job.folder / str(job.number)).open("a") as stream:
         stream.write(f"{os.getpid()}\n")
     time.sleep(job.seconds)
+    if job.kind == HANG:
+        ctypes.CDLL(None).pause()
+    if job.kind == HANG_ALL_THREADS:
+        ctypes.PyDLL(None).pause()  # without letting go of the GIL
+    if job.kind == PROGRAM_HANGS:
+        with subprocess.Popen(["sleep", "1000"]) as program:
+            (job.folder / "program").write_text(str(program.pid))
     if job.kind.startswith("exit"):
         os._exit(int(job.kind.split()[1]))
     if job.kind == SEGFAULT:
@@ -75,6 +85,6 @@ if __name__ == "__main__":
     from preprocess.workers import executors
 
     workers, cluster, folder = sys.argv[1:]
-    jobs = (Job(number, Path(folder), seconds=0.1) for number in range(10_000))
+    jobs = (Job(number=number, folder=Path(folder), seconds=0.1) for number in range(10_000))
     for answer in executors.run(square, jobs, int(workers), cluster):
         print(answer.pid, flush=True)

@@ -14,6 +14,7 @@ from preprocess.annotations import read_catalog
 from preprocess.annotations.find_videos import match
 from preprocess.catalog import TEST, TRAIN
 from preprocess.common.errors import InputError
+from preprocess.frame_settings import FrameSettings
 
 DATABASE: dict[str, Any] = {
     "v_bcdefghij": {
@@ -69,7 +70,7 @@ def test_the_derived_list_takes_its_subsets_from_the_csv_beside_it(tmp_path: Pat
         read_catalog("activitynet", tmp_path)
     rows = "".join(f"v_{name},9,{entry['subset']}\n" for name, entry in DATABASE.items())
     (tmp_path / "split/video_info_new.csv").write_text("video,numFrame,subset\n" + rows, encoding="utf-8")
-    assert read_catalog("activitynet", tmp_path) == expected
+    assert read_catalog("activitynet", tmp_path).videos == expected.videos
 
 
 @pytest.mark.parametrize(
@@ -118,10 +119,17 @@ def test_segments_of_one_file_share_it_and_are_missing_together(tmp_path: Path) 
 def test_segments_are_saved_only_where_there_are_any(tmp_path: Path) -> None:
     write(tmp_path, official(DATABASE))
     catalog = read_catalog("activitynet", tmp_path)
-    whole = catalogs.Video("Zumba", "whole", 0, "whole.mp4", (TRAIN,))
-    both = catalogs.Catalog("activitynet", catalog.class_names, ("1",), (*catalog.videos, whole))
-    catalogs.save(both, tmp_path)
-    loaded, written = catalogs.load(tmp_path)
+    whole = catalogs.Video(class_name="Zumba", video_id="whole", label=0, path="whole.mp4", flags=(TRAIN,))
+    both = catalogs.Catalog(
+        dataset="activitynet",
+        class_names=catalog.class_names,
+        splits=("1",),
+        videos=(*catalog.videos, whole),
+        split_source=catalog.split_source,
+    )
+    catalogs.save(both, tmp_path, catalogs.Extraction(frame_settings=FrameSettings(), layout="dir"))
+    loaded, _ = catalogs.load(tmp_path)
+    written = json.loads((tmp_path / "catalog.json").read_text())
     assert loaded == both
     assert written["videos"][0]["segment_s"] == [1.5, 4.0]
     assert "segment_s" not in written["videos"][-1]
@@ -135,7 +143,7 @@ def test_extraction_takes_each_segments_frames_from_the_shared_file(tmp_path: Pa
     arguments = ("--dataset", "activitynet", "--root", tmp_path, "--out", tmp_path / "f", "--max-failures", 1)
     run("preprocess/extract_frames.py", *arguments)
     entries = ledger.read(tmp_path / "f")
-    assert [(e.status, e.decoded_frames) for e in entries.values()] == [("ok", 11), ("ok", 6), ("failed", 0)]
+    assert [(e.status, e.stored_frames) for e in entries.values()] == [("ok", 11), ("ok", 6), ("failed", 0)]
 
 
 def test_the_derived_activitynet_list_in_use_reads_whole(shared: Path, tmp_path: Path) -> None:

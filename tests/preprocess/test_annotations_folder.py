@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from preprocess.annotations import ReaderOptions, read_catalog
 from preprocess.annotations.folder import draw_groups, wanted_tests
 from preprocess.catalog import TEST, TRAIN, Catalog
+from preprocess.common import cli
 from preprocess.common.errors import InputError
+from preprocess.extract_dataset import Options
 
 BY_GROUP = ReaderOptions(split_by="group")
 
@@ -42,9 +44,9 @@ def test_split_by_group_puts_a_group_on_one_side_and_a_fifth_of_each_class_in_te
 
 @pytest.mark.parametrize("split_by", ["random", "group"])
 def test_the_draw_depends_on_the_seed_and_on_nothing_else(root: Path, split_by: str) -> None:
-    first = read_catalog("folder", root, ReaderOptions(split_by, seed=0))
-    assert first == read_catalog("folder", root, ReaderOptions(split_by, seed=0))
-    assert first != read_catalog("folder", root, ReaderOptions(split_by, seed=1))
+    first = read_catalog("folder", root, ReaderOptions(split_by=split_by, split_seed=0))
+    assert first == read_catalog("folder", root, ReaderOptions(split_by=split_by, split_seed=0))
+    assert first != read_catalog("folder", root, ReaderOptions(split_by=split_by, split_seed=1))
 
 
 def test_a_group_stays_together_across_classes(tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_a_group_stays_together_across_classes(tmp_path: Path) -> None:
 
 def test_a_group_pattern_of_ones_own_says_what_a_group_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     touch(tmp_path, *(f"jump/cam{camera}-day{day}.mp4" for camera in range(5) for day in range(3)), "jump/odd.mp4")
-    catalog = read_catalog("folder", tmp_path, ReaderOptions("group", group_pattern="(cam[0-9]+)-.*"))
+    catalog = read_catalog("folder", tmp_path, ReaderOptions(split_by="group", group_pattern="(cam[0-9]+)-.*"))
     tests = [v.video_id for v in catalog.videos if v.flags == (TEST,)]
     assert len(tests) == 3
     assert len({name.split("-")[0] for name in tests if name != "odd"}) == 1
@@ -73,7 +75,7 @@ def test_a_class_of_one_group_only_trains_and_is_named(root: Path, capsys: pytes
 def test_large_groups_do_not_swallow_a_class(tmp_path: Path) -> None:
     touch(tmp_path, *(f"jump/a_{i}.mp4" for i in range(90)), *(f"jump/b_{i}.mp4" for i in range(30)))
     for seed in range(5):  # b is more than a fifth, but a, the other choice, would be three quarters
-        catalog = read_catalog("folder", tmp_path, ReaderOptions("group", seed))
+        catalog = read_catalog("folder", tmp_path, ReaderOptions(split_by="group", split_seed=seed))
         assert groups(catalog, TEST) == {"b"}
 
 
@@ -104,8 +106,7 @@ def test_a_fifth_is_tested_but_never_all(clips: int, tests: int) -> None:
 @pytest.mark.parametrize(
     ("dataset", "options", "says"),
     [
-        ("folder", ReaderOptions("scene"), "--split-by scene is not known: it is random or group"),
-        ("folder", ReaderOptions(seed=-1), "--seed -1 is not 0 or more"),
+        ("folder", ReaderOptions(split_seed=-1), "--split-seed -1 is not 0 or more"),
         ("folder", ReaderOptions(group_pattern="("), r"--group-pattern \( is not a regular expression"),
         ("folder", ReaderOptions(group_pattern="a.*"), r"--group-pattern a\.\* needs parentheses"),
         ("ucf101", BY_GROUP, "are for --dataset folder: ucf101 has lists that say its splits"),
@@ -114,7 +115,6 @@ def test_a_fifth_is_tested_but_never_all(clips: int, tests: int) -> None:
             ReaderOptions(hmdb51_release="stabilised"),
             "--hmdb51-release stabilised means nothing for --dataset folder",
         ),
-        ("hmdb51", ReaderOptions(hmdb51_release="stabilized"), "not known: it is original or stabilised"),
     ],
 )
 def test_options_that_are_wrong_or_for_another_data_set_are_refused(
@@ -122,3 +122,25 @@ def test_options_that_are_wrong_or_for_another_data_set_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=says):
         read_catalog(dataset, root, options)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--split-by", "scene"), ("--hmdb51-release", "stabilized"), ("--layout", "tar")]
+)
+def test_a_choice_that_is_none_is_refused_and_the_choices_are_named(option: str, value: str) -> None:
+    with pytest.raises(InputError, match=f"invalid choice '{value}' for argument '{option}'. Expected one of"):
+        cli.parse(Options, [option, value])
+
+
+@pytest.mark.parametrize("name", ["--seed", "--split-seed"])
+def test_the_seed_of_the_draw_has_a_long_and_a_short_name(name: str) -> None:
+    assert cli.parse(Options, [name, "3"]).reader.split_seed == 3
+
+
+def test_videos_carry_the_group_that_the_pattern_finds_and_the_catalog_how_they_were_drawn(root: Path) -> None:
+    catalog = read_catalog("folder", root, ReaderOptions(split_by="group", split_seed=5))
+    assert {video.group for video in catalog.videos} == groups(catalog, TRAIN) | groups(catalog, TEST)
+    assert str(catalog.split_source) == "by group (seed 5, pattern (.+)_[^_]*)"
+    alone = read_catalog("folder", root)
+    assert [video.group for video in alone.videos] == [video.name for video in alone.videos]
+    assert str(alone.split_source) == "at random, clip by clip (seed 0)"

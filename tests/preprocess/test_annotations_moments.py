@@ -118,4 +118,4 @@ def test_the_merged_set_extracts_from_both_its_folders(merged: Path, run: Run) -
     assert "moments/video/training/yawning/stranger.mp4" in done.stdout
     entries = ledger.read(merged / "f")
     assert entries["yawning/y_000002_000012"].path == "kinetics700/video/train/yawning/y.mp4"
-    assert entries["yawning (Moments)/yt-a_1"].decoded_frames == 6
+    assert entries["yawning (Moments)/yt-a_1"].stored_frames == 6

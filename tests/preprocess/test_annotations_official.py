@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ def test_the_official_lists_give_no_warning(shared: Path, dataset: str, capsys: 
 
 def without(catalog: Catalog, position: int) -> Catalog:
     videos = catalog.videos[:position] + catalog.videos[position + 1 :]
-    return Catalog(catalog.dataset, catalog.class_names, catalog.splits, videos)
+    return replace(catalog, videos=videos)
 
 
 def test_ucf101_lists_of_all_classes_that_lack_a_video_are_said_to(shared: Path) -> None:
@@ -56,7 +57,7 @@ def test_the_release_of_hmdb51_is_recorded_and_not_mixed(tmp_path: Path, run: Ru
         make_video(tmp_path / f"data/video/wave/{name}.avi", frames=4)
     arguments = ("--dataset", "hmdb51", "--root", tmp_path / "data", "--out", tmp_path / "f")
     run("preprocess/extract_frames.py", *arguments, "--hmdb51-release", "stabilised")
-    _, written = catalogs.load(tmp_path / "f")
-    assert written["settings"]["hmdb51_release"] == "stabilised"
+    listed, _ = catalogs.load(tmp_path / "f")
+    assert listed.release == "stabilised"
     done = run("preprocess/extract_frames.py", *arguments, code=2)
-    assert "holds frames of hmdb51_release stabilised, this run asks for original" in error_line(done)
+    assert "holds frames of hmdb51 stabilised with 1 classes, not of hmdb51 original with these 1" in error_line(done)

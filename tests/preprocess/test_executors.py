@@ -15,13 +15,16 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Run
+from conftest import ROOT, Run, gone
 from executor_jobs import (
     EXIT_0,
     EXIT_3,
     GOOD,
+    HANG,
+    HANG_ALL_THREADS,
     KILLED,
     ONCE,
+    PROGRAM_HANGS,
     SEGFAULT,
     Answer,
     Job,
@@ -45,7 +48,9 @@ SOON_S = 15.0
 
 
 def jobs(folder: Path, count: int, kinds: dict[int, str] | None = None, seconds: float = 0.01) -> Iterator[Job]:
-    return (Job(number, folder, (kinds or {}).get(number, GOOD), seconds) for number in range(count))
+    return (
+        Job(number=number, folder=folder, kind=(kinds or {}).get(number, GOOD), seconds=seconds) for number in range(count)
+    )
 
 
 def given_up(job: Job, reason: str) -> Answer:
@@ -59,14 +64,6 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.02)
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has buried yet counts as ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
-    except OSError:
-        return True
 
 
 def children(pid: int) -> list[int]:
@@ -121,6 +118,34 @@ def test_items_that_end_their_worker_are_given_up_after_two_deaths_and_no_other_
     else:
         assert [attempts(tmp_path, number) for number in kinds] == [2] * len(kinds)
         assert all(attempts(tmp_path, number) == 1 for number in range(200) if number not in kinds)
+
+
+@everywhere
+def test_an_item_that_hangs_is_given_up_after_its_time_and_the_others_are_done(cluster: str, tmp_path: Path) -> None:
+    kinds = {1: HANG, 2: PROGRAM_HANGS, 3: HANG_ALL_THREADS}
+    reasons: dict[int, str] = {}
+
+    def note(job: Job, reason: str) -> Answer:
+        reasons[job.number] = reason
+        return Answer(job.number, -1, 0)
+
+    began = time.monotonic()
+    answers = list(executors.run(square, jobs(tmp_path, 12, kinds), 2, cluster, note, timeout_s=1.0))
+    assert time.monotonic() - began < 30
+    assert sorted((answer.number, answer.square) for answer in answers) == [
+        (n, -1 if n in kinds else n**2) for n in range(12)
+    ]
+    assert reasons == dict.fromkeys(kinds, "it was not done after 1 s, the limit that --video-timeout sets")
+    if not cluster:
+        assert [attempts(tmp_path, number) for number in kinds] == [1, 1, 1]
+    wait_until(lambda: gone(int((tmp_path / "program").read_text())), "the program has not ended")
+
+
+def test_an_item_that_hangs_is_an_error_without_a_result_for_it(tmp_path: Path) -> None:
+    answers: list[Answer] = []
+    with pytest.raises(InputError, match=r"^one item could not be done: it was not done after 0\.5 s"):
+        answers.extend(executors.run(square, jobs(tmp_path, 6, {0: HANG}), 2, timeout_s=0.5))
+    assert sorted(answer.number for answer in answers) == [1, 2, 3, 4, 5]
 
 
 @everywhere
@@ -206,12 +231,13 @@ def test_many_workers_need_not_fit_into_the_usual_limit_of_open_files(tmp_path: 
         parent.terminate()
 
 
+@needs_dask
 def test_more_workers_than_open_files_are_allowed_is_an_error_that_says_so() -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if most == resource.RLIM_INFINITY:
         pytest.skip("this system has no limit of open files")
     with pytest.raises(InputError, match=f"open files, the limit is {most}: take fewer"):
-        list(executors.run(square, [], most, ""))
+        list(executors.run(square, [], 1, f"local:{most}"))
 
 
 def test_workers_that_cannot_start_are_an_error(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
@@ -235,7 +261,7 @@ def function(item): return item
 """)
     monkeypatch.syspath_prepend(tmp_path)
     function = importlib.import_module("slow_starter").function
-    assert list(executors.run(function, ["one"], 2, "", lambda item, reason: f"{item}: {reason}")) == ["one"]
+    assert list(executors.run(function, ["one"], 1, "", lambda item, reason: f"{item}: {reason}")) == ["one"]
     assert (tmp_path / "starts").read_text() == "xxx"
 
 

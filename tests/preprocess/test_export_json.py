@@ -71,12 +71,18 @@ def test_a_wrong_split_folder_or_file_gets_one_line(frames: Path, tmp_path: Path
 
 
 def test_videos_that_a_split_does_not_use_are_not_in_its_json() -> None:
-    videos = [Video("Run", name, 0, "", (flag,)) for name, flag in (("a", TRAIN), ("b", UNUSED), ("c", TEST))]
+    videos = [
+        Video(class_name="Run", video_id=name, label=0, path="", flags=(flag,))
+        for name, flag in (("a", TRAIN), ("b", UNUSED), ("c", TEST))
+    ]
     value = to_value(["Run"], videos, 0, {"Run/a": 3, "Run/c": 4})
     assert {name: entry["subset"] for name, entry in value["database"].items()} == {"a": "training", "c": "validation"}
 
 
 def test_two_videos_of_one_id_are_refused_rather_than_one_lost() -> None:
-    videos = [Video("Run", "1", 0, "", (TRAIN,)), Video("Walk", "1", 1, "", (TRAIN,))]
+    videos = [
+        Video(class_name="Run", video_id="1", label=0, path="", flags=(TRAIN,)),
+        Video(class_name="Walk", video_id="1", label=1, path="", flags=(TRAIN,)),
+    ]
     with pytest.raises(InputError, match="Run/1 and Walk/1 have one id"):
         to_value(["Run", "Walk"], videos, 0, {"Run/1": 3, "Walk/1": 3})

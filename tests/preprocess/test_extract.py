@@ -16,13 +16,15 @@ from pathlib import Path
 import av
 import pytest
 import simplejpeg
-from conftest import ROOT, Run, error_line, make_ucf, make_video
+from conftest import ROOT, Run, error_line, gone, make_ucf, make_video
 
 from preprocess import catalog, extract_dataset, ledger
 from preprocess.catalog import TEST, TRAIN, Video
 from preprocess.common import files
 from preprocess.common.errors import InputError
-from preprocess.extract_video import Settings, Task, extract
+from preprocess.decoding.ffmpeg_backend import find_ffmpeg
+from preprocess.extract_video import Task, extract
+from preprocess.frame_settings import FrameSettings
 from preprocess.frame_store import LAYOUTS
 from preprocess.workers import executors
 
@@ -45,21 +47,18 @@ def test_frames_are_numbered_from_one_and_the_ledger_counts_them(frames: Path) -
         group = int(entry.video_id[-6:-4])
         paths = sorted((frames / entry.class_name / entry.video_id).iterdir())
         assert [p.name for p in paths] == [f"image_{i:05d}.jpg" for i in range(1, 20 + group + 1)]
-        assert (entry.status, entry.decoded_frames, entry.frame_width, entry.frame_height) == ("ok", 20 + group, 64, 48)
+        assert (entry.status, entry.stored_frames, entry.frame_width, entry.frame_height) == ("ok", 20 + group, 64, 48)
         assert entry.jpeg_bytes == sum(p.stat().st_size for p in paths)
         assert simplejpeg.decode_jpeg(paths[0].read_bytes()).shape == (48, 64, 3)
 
 
 def test_the_catalog_says_which_splits_each_video_is_in(frames: Path) -> None:
     listed, written = catalog.load(frames)
-    assert written["settings"] == {
-        "short_side": 240,
-        "quality": 90,
-        "layout": "dir",
-        "fps": 0.0,
-        "max_frames": 0,
-        "keep_partial": False,
-        "backend": "pyav",
+    assert (written.frame_settings, written.layout, written.assumed) == (FrameSettings(), "dir", "")
+    assert listed.split_source.drawn == "lists"
+    assert len(listed.split_source.lists_sha256) == 64
+    assert {video.group for video in listed.videos} == {
+        f"v_{name}_g0{g}" for name in ("alpha", "beta") for g in (1, 2, 3, 4)
     }
     assert listed.splits == ("1", "2", "3")
     for i in range(3):
@@ -129,7 +128,7 @@ def test_a_changed_source_is_extracted_again(tmp_path: Path, run: Run) -> None:
     run(COMMAND, "--root", tmp_path / "data", "--out", tmp_path / "f")
     make_video(tmp_path / "data/video/Beta/v_Beta_g02_c01.avi", frames=7, seed=99)
     run(COMMAND, "--root", tmp_path / "data", "--out", tmp_path / "f")
-    assert ledger.read(tmp_path / "f")["Beta/v_Beta_g02_c01"].decoded_frames == 7
+    assert ledger.read(tmp_path / "f")["Beta/v_Beta_g02_c01"].stored_frames == 7
     assert len(list((tmp_path / "f/Beta/v_Beta_g02_c01").iterdir())) == 7
 
 
@@ -141,7 +140,7 @@ def test_bad_and_absent_videos_stop_nothing_and_are_all_accounted_for(tmp_path: 
     (root / "video/Alpha/v_Alpha_g02_c01.avi").unlink()
     shutil.copy(root / "video/Beta/v_Beta_g01_c01.avi", root / "video/Beta/stranger.avi")
     done = run(COMMAND, "--root", root, "--out", tmp_path / "f", code=2)
-    assert "1 videos failed, --max-failures is 0" in error_line(done)
+    assert "1 failed, --max-failures is 0" in error_line(done)
     assert "failed: Alpha/v_Alpha_g01_c01.avi: the file is cut short" in done.stdout
     assert "8 listed videos = 6 ok + 1 failed + 1 missing" in done.stdout
     assert "Beta/stranger.avi" in done.stdout
@@ -161,6 +160,62 @@ def test_bad_and_absent_videos_stop_nothing_and_are_all_accounted_for(tmp_path: 
     assert not (tmp_path / "f/failures.csv").exists()
 
 
+@pytest.fixture
+def hanging_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An ffmpeg first on PATH that never ends on v_Beta_g02_c01; the file where it leaves its process id."""
+    real = find_ffmpeg()
+    (tmp_path / "bin").mkdir()
+    script = f"""#!/bin/sh
+case "$*" in *v_Beta_g02_c01*) echo $$ >> {tmp_path}/pids; exec sleep 1000;; esac
+exec {real} "$@"
+"""
+    (tmp_path / "bin/ffmpeg").write_text(script)
+    (tmp_path / "bin/ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    return tmp_path / "pids"
+
+
+@pytest.mark.parametrize("command", ["preprocess/extract_frames.py", "mindrecord/build.py --from-videos"])
+def test_a_video_whose_decoder_hangs_fails_after_its_time_and_the_others_are_done(
+    ucf: Path, tmp_path: Path, hanging_ffmpeg: Path, run: Run, command: str
+) -> None:
+    script, *flags = command.split()
+    arguments = [*flags, "--root", ucf, "--out", tmp_path / "out", "--backend", "ffmpeg", "--video-timeout", 2]
+    done = run(script, *arguments, code=2)
+    assert "failed: Beta/v_Beta_g02_c01.avi: it was not done after 2 s, the limit that --video-timeout sets" in done.stdout
+    assert "1 failed, --max-failures is 0" in error_line(done)
+    entries = ledger.read(tmp_path / "out")
+    assert ledger.counts(entries.values()) == {"ok": 7, "failed": 1, "missing": 0}
+    (pid,) = hanging_ffmpeg.read_text().split()  # not run again
+    assert gone(int(pid))
+    assert not [path for path in (tmp_path / "out").rglob("*") if "v_Beta_g02_c01" in path.name]
+    run(script, *arguments, "--max-failures", 1)
+
+
+def test_a_time_limit_below_0_is_refused(ucf: Path, tmp_path: Path, run: Run) -> None:
+    done = run(COMMAND, "--root", ucf, "--out", tmp_path / "f", "--video-timeout", -1, code=2)
+    assert error_line(done) == "error: --video-timeout -1 is not a number of seconds, 0 or more"
+
+
+def test_only_a_header_that_is_wrong_is_called_so(tmp_path: Path, run: Run) -> None:
+    make_video(tmp_path / "data/video/Alpha/a.avi", frames=60)
+    make_video(tmp_path / "data/video/Alpha/b.avi", frames=20)
+    arguments = ["--dataset", "folder", "--root", tmp_path / "data"]
+    said = "another number of frames than their header"
+    for i, options in enumerate([["--fps", 5], ["--max-frames", 4], ["--fps", 5, "--max-frames", 4], []]):
+        assert said not in run(COMMAND, *arguments, "--out", tmp_path / f"f{i}", *options).stdout
+    thinned = ledger.read(tmp_path / "f0")["Alpha/a"]
+    assert (thinned.declared_frames, thinned.decoded_frames, thinned.stored_frames) == (60, 60, 12)
+    first = ledger.read(tmp_path / "f1")["Alpha/a"]
+    assert (first.declared_frames, first.decoded_frames, first.stored_frames) == (60, 0, 4)
+    data = (tmp_path / "data/video/Alpha/a.avi").read_bytes()
+    for count in (b"avih", b"strh"):  # AVIMAINHEADER's dwTotalFrames, AVISTREAMHEADER's dwLength
+        at = data.index(count) + 8 + (16 if count == b"avih" else 32)
+        data = data[:at] + (50).to_bytes(4, "little") + data[at + 4 :]
+    (tmp_path / "data/video/Alpha/a.avi").write_bytes(data)
+    assert f"1 videos decode to {said} says" in run(COMMAND, *arguments, "--out", tmp_path / "g", "--fps", 5).stdout
+
+
 def test_a_cut_video_keeps_what_it_has_when_asked(tmp_path: Path, run: Run) -> None:
     make_video(tmp_path / "data/video/Alpha/a.avi", frames=60)
     make_video(tmp_path / "data/video/Alpha/b.avi", frames=20)
@@ -169,14 +224,14 @@ def test_a_cut_video_keeps_what_it_has_when_asked(tmp_path: Path, run: Run) -> N
     run(COMMAND, "--dataset", "folder", "--root", tmp_path / "data", "--out", tmp_path / "f", "--keep-partial")
     entry = ledger.read(tmp_path / "f")["Alpha/a"]
     assert (entry.status, entry.reason.startswith("the file is cut short")) == ("ok", True)
-    assert 0 < entry.decoded_frames < 60
-    assert len(list((tmp_path / "f/Alpha/a").iterdir())) == entry.decoded_frames
+    assert 0 < entry.stored_frames < 60
+    assert len(list((tmp_path / "f/Alpha/a").iterdir())) == entry.stored_frames
 
 
 def test_fewer_frames_a_second_and_at_most_so_many(ucf: Path, tmp_path: Path, run: Run) -> None:
     run(COMMAND, "--root", ucf, "--out", tmp_path / "f", "--fps", 5, "--max-frames", 4, "--short-side", 24)
     entries = ledger.read(tmp_path / "f").values()
-    assert {(e.decoded_frames, e.fps, e.frame_width, e.frame_height) for e in entries} == {(4, 5.0, 32, 24)}
+    assert {(e.stored_frames, e.fps, e.frame_width, e.frame_height) for e in entries} == {(4, 5.0, 32, 24)}
 
 
 def test_both_layouts_hold_the_same_frames_and_pack_into_the_same_shards(
@@ -207,10 +262,10 @@ def test_names_full_of_signs_and_metadata_that_is_not_utf8_are_no_obstacle(tmp_p
         (("--max-failures", "few"), "--max-failures few is neither a count nor a percentage"),
         (("--qualty", "3"), "Unrecognized options: --qualty"),
         (("--workers", "x"), "--workers"),
-        (("--layout", "tar"), "--layout tar is not one of dir, zip"),
+        (("--layout", "tar"), "invalid choice 'tar' for argument '--layout'"),
         (("--backend", "decord"), "--backend decord is not known"),
-        (("--fps", "-1"), "are numbers of 0 or more"),
-        (("--fps", "nan"), "are numbers of 0 or more"),
+        (("--fps", "-1"), "is not a number of 0 or more"),
+        (("--fps", "nan"), "is not a number of 0 or more"),
         (("--workers", "-1"), "--workers -1 is not 0 or more"),
         (("--dataset", "qq"), "--dataset qq is not known. The data sets: ucf101"),
         ((), "data/UCF101 does not exist"),
@@ -240,7 +295,7 @@ def test_a_file_where_a_folder_belongs_is_named(ucf: Path, tmp_path: Path, run: 
 
 def test_frames_of_other_settings_are_not_mixed(ucf: Path, frames: Path, run: Run) -> None:
     done = run(COMMAND, "--root", ucf, "--out", frames, "--short-side", 32, code=2)
-    assert "holds frames of short_side 240, this run asks for 32" in error_line(done)
+    assert "holds frames of short_side 240, not 32 as this run asks for" in error_line(done)
 
 
 def test_an_empty_split_is_named(tmp_path: Path, run: Run) -> None:
@@ -268,7 +323,7 @@ def test_the_ledger_of_ucf101_mini_counts_what_pyav_decodes(shared: Path, tmp_pa
     assert len(entries) == 164
     for entry in entries:
         with av.open(str(root / "video" / entry.path), metadata_errors="ignore") as container:
-            assert entry.decoded_frames == sum(1 for _ in container.decode(video=0)), entry.path
+            assert entry.decoded_frames == entry.stored_frames == sum(1 for _ in container.decode(video=0)), entry.path
 
 
 def test_segments_of_one_video_hash_it_once(ucf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,10 +332,21 @@ def test_segments_of_one_video_hash_it_once(ucf: Path, tmp_path: Path, monkeypat
     read: list[Path] = []
     real = files.sha256
     monkeypatch.setattr(files, "sha256", lambda path: read.append(path) or real(path))
-    settings = Settings(0, 90, "dir", 0.0, 0, False, "pyav")
     for n in range(3):
-        segment = Video("Alpha", f"part{n}", 0, video.name, (1,), (0.1 * n, 0.1 * n + 0.1))
-        entry = extract(Task(segment, video.name, video.parent, tmp_path, settings, None))
+        segment = Video(
+            class_name="Alpha", video_id=f"part{n}", label=0, path=video.name, flags=(1,), segment_s=(0.1 * n, 0.1 * n + 0.1)
+        )
+        entry = extract(
+            Task(
+                video=segment,
+                path=video.name,
+                videos=video.parent,
+                frames=tmp_path,
+                layout="dir",
+                settings=FrameSettings(short_side=0),
+                before=None,
+            )
+        )
         assert (entry.status, entry.source_sha256) == ("ok", real(video))
     assert read == [video]
 
@@ -330,4 +396,4 @@ def test_a_line_cut_off_by_one_kill_does_not_swallow_what_is_written_before_the_
     monkeypatch.setattr(executors, "run", one_video)
     with pytest.raises(KeyboardInterrupt):
         extract_dataset.main(extract_dataset.Options(root=ucf, out=out))
-    assert [ledger.to_line(entry) for entry in ledger.read(out).values()] == [*lines[:3], lines[5]]
+    assert (out / "ledger.jsonl").read_text() == "".join([*lines[:3], lines[5]])

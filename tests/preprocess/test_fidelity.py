@@ -65,10 +65,12 @@ import re, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from preprocess.catalog import Video
-from preprocess.extract_video import Settings, Task, extract
+from preprocess.extract_video import Task, extract
+from preprocess.frame_settings import FrameSettings
 folder = Path(sys.argv[2])
-settings = Settings(240, 90, sys.argv[3], 0.0, 0, False, "pyav")
-entry = extract(Task(Video("A", "long", 0, "long.avi", (1,)), "long.avi", folder, folder / "frames", settings, None))
+video = Video(class_name="A", video_id="long", label=0, path="long.avi", flags=(1,))
+where = {"path": "long.avi", "videos": folder, "frames": folder / "frames", "layout": sys.argv[3]}
+entry = extract(Task(video=video, settings=FrameSettings(), before=None, **where))
 peak_kb = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]  # ru_maxrss would count the parent's too
 print(entry.status, entry.decoded_frames, int(peak_kb) // 1024)
 """

@@ -14,6 +14,7 @@ from conftest import ROOT
 from preprocess import catalog, ledger
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
+from preprocess.common.journal import Journal
 
 
 def test_a_file_written_by_rename_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -36,21 +37,25 @@ def test_a_file_written_by_rename_appears_whole_or_not_at_all(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "whole", "lines"),
     [
-        ("a\nb\n", "a\nb\n", ["a", "b"]),
-        ("a\nb", "a\n", ["a"]),
-        ("a\u2028b\nc\n", "a\u2028b\nc\n", ["a\u2028b", "c"]),
-        ("half", "", []),
+        ('"a"\n"b"\n', '"a"\n"b"\n', ["a", "b"]),
+        ('"a"\n"b', '"a"\n', ["a"]),
+        ('"a\u2028b"\n"c"\n', '"a\u2028b"\n"c"\n', ["a\u2028b", "c"]),
+        ('"half"', "", []),
         ("", "", []),
     ],
 )
-def test_a_last_line_that_was_cut_off_is_taken_out_of_the_file(
+def test_a_journal_skips_a_last_line_that_was_cut_off_and_removes_it_before_the_next(
     tmp_path: Path, text: str, whole: str, lines: list[str]
 ) -> None:
     path = tmp_path / "lines"
     path.write_text(text, encoding="utf-8")
-    assert files.whole_lines(path) == lines
-    assert path.read_text(encoding="utf-8") == whole
-    assert files.whole_lines(tmp_path / "none") == []
+    journal = Journal(path, str, str)
+    assert journal.read() == lines
+    assert path.read_text(encoding="utf-8") == text
+    journal.append("next")
+    assert path.read_text(encoding="utf-8") == whole + '"next"\n'
+    assert journal.read() == [*lines, "next"]
+    assert Journal(tmp_path / "none", str, str).read() == []
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preprocess.annotations.find_videos import list_videos, locate, match
-from preprocess.catalog import TRAIN, Catalog, Video
+from preprocess.catalog import TRAIN, UNKNOWN, Catalog, Video
 
 LONG = "run/abcdefghijk_000010_000020.mp4"
 OTHER_CASE = "run/ABCDEFGHIJK_000010_000020.mp4"
@@ -92,9 +92,20 @@ def test_found_missing_and_unlisted_are_all_there_is_at_any_depth(tmp_path: Path
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     videos = tuple(
-        Video("Run", f"{name}_{i}", 0, f"v_{name}.mp4", (TRAIN,), (0.0, float(i))) for name in "abc" for i in (1, 2)
+        Video(
+            class_name="Run",
+            video_id=f"{name}_{i}",
+            label=0,
+            path=f"v_{name}.mp4",
+            flags=(TRAIN,),
+            segment_s=(0.0, float(i)),
+        )
+        for name in "abc"
+        for i in (1, 2)
     )
-    matched = match(Catalog("activitynet", ("Run",), ("1",), videos), tmp_path)
+    matched = match(
+        Catalog(dataset="activitynet", class_names=("Run",), splits=("1",), videos=videos, split_source=UNKNOWN), tmp_path
+    )
     assert [matched.found[video] for video in videos[:4]] == ["v_a.mkv", "v_a.mkv", "v_b.avi", "v_b.avi"]
     assert matched.missing == videos[4:]
     assert matched.unlisted == ("deep/er/v_b.mp4", "stranger.mp4")
@@ -115,5 +126,11 @@ def test_clips_outside_class_folders_are_named_as_unlisted(tmp_path: Path) -> No
     for name in ("Run/a.avi", "Run/more/b.avi", "c.avi"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    catalog = Catalog("folder", ("Run",), ("1",), (Video("Run", "a", 0, "Run/a.avi", (TRAIN,)),))
+    catalog = Catalog(
+        dataset="folder",
+        class_names=("Run",),
+        splits=("1",),
+        videos=(Video(class_name="Run", video_id="a", label=0, path="Run/a.avi", flags=(TRAIN,)),),
+        split_source=UNKNOWN,
+    )
     assert match(catalog, tmp_path).unlisted == ("Run/more/b.avi", "c.avi")

@@ -28,12 +28,12 @@ MEASURED = {
     ],
 )
 def test_the_scarcest_resource_decides(cores: int, disk: float, pcie_gb_s: float, utilisation: float) -> None:
-    feed = Feed("", npus=8, cores=cores, disk=disk, clips_per_s=1000)
+    feed = Feed(name="", npus=8, cores=cores, disk=disk, clips_per_s=1000)
     assert feed.utilisation(Options(pcie_gb_s=pcie_gb_s), MEASURED, cores) == pytest.approx(utilisation)
 
 
 def test_what_comes_from_memory_is_not_read_from_the_disk() -> None:
-    feed = Feed("", npus=8, cores=192, disk=0.4e9, clips_per_s=1000)
+    feed = Feed(name="", npus=8, cores=192, disk=0.4e9, clips_per_s=1000)
     shares = [feed.limits(Options(), MEASURED, 192, kept)["disk"] for kept in (0.0, 0.5, 1.0)]
     assert shares == [pytest.approx(0.5), pytest.approx(1.0), math.inf]
     assert feed.utilisation(Options(), MEASURED, 192, 1.0) == 1

@@ -20,7 +20,7 @@ from train.step import new_step
 from train.trainer import new_network
 
 if __name__ == "__main__":
-    recipe, model = load_recipe(Path(sys.argv[1])), ModelConfig(sys.argv[2], **json.loads(sys.argv[3]))
+    recipe, model = load_recipe(Path(sys.argv[1])), ModelConfig(name=sys.argv[2], **json.loads(sys.argv[3]))
     recipe = replace(recipe, model=model, batch_size=2, epochs=2, schedule=replace(recipe.schedule, warmup_epochs=0))
     devices.use("CPU", seed=1)
     devices.own_level = lambda: "O2"  # as on Ascend

@@ -44,8 +44,10 @@ def train(mode: str, clips: int, rank: int, ranks: int) -> dict[str, np.ndarray]
         network.bn1.bn2d.use_batch_statistics = network.layer1[1].bn2d.use_batch_statistics = False
     recipe = replace(
         load_recipe(ROOT / "train/recipes/quick_cpu.yaml"),
-        optimizer=OptimizerConfig("sgd", 0.9, 0.001, False, clip_norm=1.0, accumulate=2),
-        schedule=ScheduleConfig("cosine", 0.1, 0),
+        optimizer=OptimizerConfig(
+            name="sgd", momentum=0.9, weight_decay=0.001, decay_norm_and_bias=False, clip_norm=1.0, accumulate=2
+        ),
+        schedule=ScheduleConfig(curve="cosine", learning_rate=0.1, warmup_epochs=0),
         batch_size=clips,
         epochs=1,
         sync_bn=mode == "sync_bn",

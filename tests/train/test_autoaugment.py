@@ -109,4 +109,4 @@ def test_the_sheet_has_a_row_a_sub_policy(tmp_path: Path) -> None:
         assert sheet.height > 25 * TILE_HEIGHT
         assert sheet.width > 3 * TILE_HEIGHT
     with pytest.raises(InputError, match=r"none\.png cannot be read"):
-        autoaugment_sheet.main(Options(tmp_path / "none.png", tmp_path / "sheet.png"))
+        autoaugment_sheet.main(Options(image=tmp_path / "none.png", out=tmp_path / "sheet.png"))

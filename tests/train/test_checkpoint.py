@@ -13,12 +13,14 @@ from train.config import ClipConfig, ModelConfig, load_recipe
 from train.models import build_model
 
 META = checkpoint.CheckpointMetadata(
-    ModelConfig("resnet3d", depth=10, widen_factor=0.125),
-    ClipConfig(8, 1, 24, (0.5, 1.0), (0.75, 1.3), 0.0, (0.4,) * 3, (0.2,) * 3),
-    "ucf101",
-    "1",
-    ("Alpha", "Bêta"),
-    3,
+    model=ModelConfig(name="resnet3d", depth=10, widen_factor=0.125),
+    clip=ClipConfig(
+        frames=8, stride=1, size=24, crop_scale=(0.5, 1.0), crop_ratio=(0.75, 1.3), flip=0.0, mean=(0.4,) * 3, std=(0.2,) * 3
+    ),
+    dataset="ucf101",
+    split="1",
+    class_names=("Alpha", "Bêta"),
+    epoch=3,
 )
 
 
@@ -66,7 +68,16 @@ def test_averages_stand_under_the_networks_names_and_the_state_is_kept_apart(tmp
     network = ms.nn.Dense(2, 2)
     step = ms.nn.CellList([network])
     weight = network.weight.asnumpy().copy()
-    progress = checkpoint.TrainState(load_recipe(ROOT / "train/recipes/quick_cpu.yaml"), "0" * 64, 1, 2, 5, 1.5, 0.5, 0.25)
+    progress = checkpoint.TrainState(
+        recipe=load_recipe(ROOT / "train/recipes/quick_cpu.yaml"),
+        records_sha256="0" * 64,
+        ranks=1,
+        epoch=2,
+        step=5,
+        seconds=1.5,
+        waited_s=0.5,
+        best_accuracy=0.25,
+    )
     averages = {network.weight.name: ms.Tensor(weight + 1)}
     checkpoint.save(network, META, tmp_path / "last.ckpt", progress, averages, step)
     meta, parameters = checkpoint.load(tmp_path / "last.ckpt")

@@ -14,7 +14,10 @@ from train.config import load_recipe
 from train.doctor import ERROR, OK, WARNING, Finding
 
 RECIPE = ROOT / "train/recipes/quick_cpu.yaml"
-ONE, EIGHT = Cluster(1, 1, 0, "127.0.0.1", 8118, ""), Cluster(8, 1, 0, "127.0.0.1", 8118, "")
+ONE, EIGHT = (
+    Cluster(devices=1, hosts=1, host_rank=0, address="127.0.0.1", port=8118, rank_table=""),
+    Cluster(devices=8, hosts=1, host_rank=0, address="127.0.0.1", port=8118, rank_table=""),
+)
 
 
 def test_a_machine_that_can_train_gets_a_line_for_each_thing(

@@ -23,14 +23,16 @@ from PIL import Image
 
 from mindrecord import build_records, manifest
 from mindrecord.shard_reader import read_frames, videos_of_split
+from mindrecord.sources.images import ImagesOptions
 from preprocess.catalog import TEST
 from preprocess.common.errors import InputError
 from scripts import make_textures
-from train import checkpoint, devices, evaluation_windows, training_data
+from train import checkpoint, devices, evaluation_windows
 from train.checkpoint import CheckpointMetadata, TrainState
-from train.config import check, load_recipe
+from train.config import load_recipe
 from train.step import new_step
 from train.trainer import new_network
+from train.training_data import TrainingData, training_videos
 
 RECIPES = ROOT / "train/recipes"
 QUICK = load_recipe(RECIPES / "quick_images.yaml")
@@ -40,14 +42,14 @@ SMALL = ["--recipe", RECIPES / "quick_images.yaml", "--model.width", 0.125, "--c
 
 def pack(root: Path, out: Path) -> None:
     """Pack a folder of images, of which one may be damaged."""
-    build_records.main(build_records.Options(dataset="imagenet", root=root, out=out, max_failures="1", workers=1))
+    build_records.main(ImagesOptions(root=root, out=out, max_failures="1", workers=1))
 
 
 @pytest.fixture(scope="module")
 def textures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Records of ten classes of textures, of which one file is cut short, and what packing them said."""
     root = tmp_path_factory.mktemp("textures")
-    make_textures.main(make_textures.Options(root / "images", TRAIN, VAL, width=64, height=48))
+    make_textures.main(make_textures.Options(out=root / "images", train=TRAIN, val=VAL, width=64, height=48))
     cut = root / "images/train/dots/train_00002.JPEG"  # a progressive one
     cut.write_bytes(cut.read_bytes()[:-200])
     said = io.StringIO()
@@ -56,11 +58,14 @@ def textures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return root / "records", said.getvalue()
 
 
-def epoch(records: Path, count: int = 1, batch_size: int = 20, **options: Any) -> list[dict[str, np.ndarray]]:
-    """The batches of so many epochs."""
+def epoch(
+    records: Path, count: int = 1, batch_size: int = 20, first: tuple[int, int] = (0, 0), **options: Any
+) -> list[dict[str, np.ndarray]]:
+    """The batches of a number of epochs, from the `first` epoch and step on."""
     clip = replace(QUICK.clip, size=32, test_short_side=36, autoaugment=options.pop("autoaugment", "none"))
-    batches = training_data.training_batches(records, manifest.load(records), "1", clip, batch_size, 3, **options)
-    iterator = batches.create_dict_iterator(num_epochs=count, output_numpy=True)
+    videos = training_videos(records, manifest.load(records), "1", batch_size)
+    data = TrainingData(videos=videos, clip=clip, batch_size=batch_size, seed=3, **options)
+    iterator = data.batches(*first).create_dict_iterator(num_epochs=count, output_numpy=True)
     return [batch for _ in range(count) for batch in iterator]
 
 
@@ -111,8 +116,8 @@ def test_an_image_depends_on_the_seed_and_its_place_alone(textures: tuple[Path, 
     whole = seen(count=2, workers=1)
     assert len(set(whole)) == 8
     assert seen(count=2, workers=2) == whole
-    assert seen(first_epoch=1, workers=2) == whole[4:]
-    assert seen(first_epoch=1, first_step=2) == whole[6:]
+    assert seen(first=(1, 0), workers=2) == whole[4:]
+    assert seen(first=(1, 2)) == whole[6:]
     if autoaugment == "imagenet":
         assert seen(processes=True) == whole[:4]
 
@@ -131,21 +136,21 @@ def test_fewer_images_than_a_batch_are_refused(textures: tuple[Path, str]) -> No
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"frames": 16}, "clip.frames and clip.stride are 1 for glore_resnet"),
-        ({"crop": "centre"}, "clip.crop is resized and clip.jitter 0 for glore_resnet"),
-        ({"autoaugment": "cifar"}, "clip.autoaugment is one of none, imagenet, as_published"),
-        ({"test_short_side": 63}, "clip.test_short_side is 0 or at least clip.size"),
+        ({"frames": 16}, "clip.frames is 16, expected 1 for glore_resnet"),
+        ({"crop": "centre"}, "clip.crop is 'centre', expected resized for glore_resnet"),
+        ({"autoaugment": "cifar"}, "clip.autoaugment is 'cifar', expected none or imagenet or as_published"),
+        ({"test_short_side": 63}, "clip.test_short_side is 63, expected 0, or at least clip.size"),
     ],
 )
 def test_a_recipe_that_images_cannot_follow_is_refused(change: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
-        check(replace(QUICK, clip=replace(QUICK.clip, **change)))
+        replace(QUICK, clip=replace(QUICK.clip, **change))
 
 
 def test_autoaugment_is_refused_for_clips() -> None:
     quick = load_recipe(RECIPES / "quick_cpu.yaml")
-    with pytest.raises(InputError, match=r"clip\.autoaugment is none for resnet3d"):
-        check(replace(quick, clip=replace(quick.clip, autoaugment="imagenet")))
+    with pytest.raises(InputError, match=r"clip.autoaugment is 'imagenet', expected none for resnet3d"):
+        replace(quick, clip=replace(quick.clip, autoaugment="imagenet"))
 
 
 def evaluated(run: Run, records: Path, out: Path) -> dict[str, Any]:
@@ -161,8 +166,8 @@ def evaluated(run: Run, records: Path, out: Path) -> dict[str, Any]:
 def test_evaluation_takes_every_test_image_once_scaled_and_cut(textures: tuple[Path, str]) -> None:
     clip = replace(QUICK.clip, size=32, test_short_side=48)  # the images are 64 x 48: two thirds of the short side
     found = list(evaluation_windows.whole_videos(videos_of_split(textures[0], manifest.load(textures[0]), "1", TEST), clip))
-    assert len({(name, video_id) for name, video_id, *_ in found}) == len(found) == 10 * VAL
-    assert np.bincount([label for *_, label, _ in found]).tolist() == [VAL] * 10
+    assert len({video.name for video, _ in found}) == len(found) == 10 * VAL
+    assert np.bincount([video.label for video, _ in found]).tolist() == [VAL] * 10
     assert {windows_WTHWC.shape for *_, windows_WTHWC in found} == {(1, 1, 32, 32, 3)}
     video = videos_of_split(textures[0], manifest.load(textures[0]), "1", TEST)[0]
     whole_HWC = simplejpeg.decode_jpeg(read_frames(video, np.zeros(1, np.int64))[0], "RGB")
@@ -176,8 +181,10 @@ def test_a_checkpoint_of_depth_50_has_the_published_size(tmp_path: Path) -> None
     names = tuple(map(str, range(1000)))
     network = new_network(recipe, len(names))
     step = new_step(network, recipe, 1251)
-    meta = CheckpointMetadata(recipe.model, recipe.clip, "imagenet", "1", names, 0)
-    checkpoint.save(network, meta, tmp_path / "last.ckpt", TrainState(recipe, "", 1), step=step)
+    meta = CheckpointMetadata(
+        model=recipe.model, clip=recipe.clip, dataset="imagenet", split="1", class_names=names, epoch=0
+    )
+    checkpoint.save(network, meta, tmp_path / "last.ckpt", TrainState(recipe=recipe, records_sha256="", ranks=1), step=step)
     assert (tmp_path / "last.ckpt").stat().st_size / 2**20 == pytest.approx(233.46, rel=0.01)
 
 

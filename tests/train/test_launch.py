@@ -212,7 +212,11 @@ def test_many_hosts_need_a_name_for_their_run_folder(run: Run, monkeypatch: pyte
 
 def test_each_host_gives_msrun_its_own_number_and_all_else_alike(tmp_path: Path) -> None:
     def options(host_rank: int) -> list[str]:
-        return msrun(Cluster(8, 4, host_rank, "10.0.0.1", 8118, ""), tmp_path, ["--epochs", "3"])
+        return msrun(
+            Cluster(devices=8, hosts=4, host_rank=host_rank, address="10.0.0.1", port=8118, rank_table=""),
+            tmp_path,
+            ["--epochs", "3"],
+        )
 
     assert {
         "--worker_num=32",
@@ -243,9 +247,13 @@ def test_the_environment_describes_the_cluster(tmp_path: Path) -> None:
     (tmp_path / "hccl.json").touch()
     table = str(tmp_path / "hccl.json")
     many = {"DEVICES": "8", "HOSTS": "4", "HOST_RANK": "3", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "8118"}
-    assert read_cluster(many | {"RANK_TABLE_FILE": table}) == Cluster(8, 4, 3, "10.0.0.1", 8118, table)
+    assert read_cluster(many | {"RANK_TABLE_FILE": table}) == Cluster(
+        devices=8, hosts=4, host_rank=3, address="10.0.0.1", port=8118, rank_table=table
+    )
     assert read_cluster(many).ranks == 32
-    assert read_cluster({"DEVICES": "2", "MASTER_PORT": "8118"}) == Cluster(2, 1, 0, "127.0.0.1", 8118, "")
+    assert read_cluster({"DEVICES": "2", "MASTER_PORT": "8118"}) == Cluster(
+        devices=2, hosts=1, host_rank=0, address="127.0.0.1", port=8118, rank_table=""
+    )
     assert read_cluster({}).port >= 1024  # a free one
 
 

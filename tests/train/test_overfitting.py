@@ -15,7 +15,7 @@ from train.config import ScheduleConfig, load_recipe
 from train.models import build_model
 from train.models.normalize_input import NormalizeInput
 from train.step import new_step
-from train.training_data import training_batches
+from train.training_data import TrainingData, training_videos
 
 CLIPS = 8
 STEPS = 50
@@ -53,8 +53,15 @@ def test_eight_clips_are_learnt_by_heart_in_fewer_than_sixty_steps(eight: Path) 
     devices.use("CPU", seed=1)
     recipe = load_recipe(ROOT / "train/recipes/quick_cpu.yaml")
     clip = replace(recipe.clip, sampling="centre", crop="centre")
-    recipe = replace(recipe, clip=clip, batch_size=CLIPS, epochs=STEPS, schedule=ScheduleConfig("cosine", 0.002, 5))
-    batches = training_batches(eight, manifest.load(eight), "1", clip, CLIPS, recipe.seed)
+    recipe = replace(
+        recipe,
+        clip=clip,
+        batch_size=CLIPS,
+        epochs=STEPS,
+        schedule=ScheduleConfig(curve="cosine", learning_rate=0.002, warmup_epochs=5),
+    )
+    videos = training_videos(eight, manifest.load(eight), "1", CLIPS)
+    batches = TrainingData(videos=videos, clip=clip, batch_size=CLIPS, seed=recipe.seed).batches()
     assert batches.get_dataset_size() == 1
     network = build_model(recipe.model.name, num_classes=CLIPS, **recipe.model.options())
     step = new_step(network, recipe, 1)

@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT, Run, error_line
 
 from mindrecord import build_records
+from mindrecord.sources.images import ImagesOptions
 from scripts import make_textures
 from train.profile_step import Times, lines, verdict
 
@@ -29,10 +30,8 @@ def test_a_step_is_taken_apart_and_judged(records: Path, tmp_path: Path, run: Ru
 
 @pytest.mark.slow
 def test_images_are_taken_apart_too(tmp_path: Path, run: Run) -> None:
-    make_textures.main(make_textures.Options(tmp_path / "images", train=2, val=1, width=32, height=32))
-    build_records.main(
-        build_records.Options(dataset="imagenet", root=tmp_path / "images", out=tmp_path / "records", workers=1)
-    )
+    make_textures.main(make_textures.Options(out=tmp_path / "images", train=2, val=1, width=32, height=32))
+    build_records.main(ImagesOptions(root=tmp_path / "images", out=tmp_path / "records", workers=1))
     narrow = ("--model.width", 0.0625, "--model.use-glore", False, "--freeze-until", "end_point", "--batch-size", 2)
     recipe = ("--recipe", ROOT / "train/recipes/quick_images.yaml", "--clip.autoaugment", "imagenet", *narrow)
     table = run("train/profile_step.py", "--records", "records", *recipe, "--steps", 2).stdout.splitlines()
@@ -57,13 +56,22 @@ def test_its_name_does_not_hide_the_librarys_profile() -> None:
 @pytest.mark.parametrize(
     ("times", "begins"),
     [
-        (Times(0.1, 0.001, 0.5, 0.51, 0.005), "The network is what takes the time; it waits for data 1%"),
         (
-            Times(0.9, 0.001, 0.3, 0.91, 0.6),
+            Times(data=0.1, sending=0.001, network=0.5, together=0.51, waiting=0.005),
+            "The network is what takes the time; it waits for data 1%",
+        ),
+        (
+            Times(data=0.9, sending=0.001, network=0.3, together=0.91, waiting=0.6),
             "The data is what takes the time: the network waits for it 66% of a step. It takes 3.0",
         ),
-        (Times(0.01, 0.2, 0.3, 0.51, 0.01), "Sending a batch takes 67% of the network's own time"),
-        (Times(0.2, 0.001, 0.3, 0.5, 0.2), "The network waits 40% of a step, though the data by itself is quick enough"),
+        (
+            Times(data=0.01, sending=0.2, network=0.3, together=0.51, waiting=0.01),
+            "Sending a batch takes 67% of the network's own time",
+        ),
+        (
+            Times(data=0.2, sending=0.001, network=0.3, together=0.5, waiting=0.2),
+            "The network waits 40% of a step, though the data by itself is quick enough",
+        ),
     ],
 )
 def test_the_verdict_names_what_limits_training(times: Times, begins: str) -> None:
@@ -71,12 +79,12 @@ def test_the_verdict_names_what_limits_training(times: Times, begins: str) -> No
 
 
 def test_what_would_help_is_something_that_can_be_done() -> None:
-    times = Times(0.9, 0.001, 0.3, 0.91, 0.6)
+    times = Times(data=0.9, sending=0.001, network=0.3, together=0.91, waiting=0.6)
     assert "frames packed at a smaller --short-side; --loader processes helps" in verdict(times, is_images=False)
     assert "3.0 times as many processors, or images that are packed smaller; --loader" in verdict(times, is_images=True)
 
 
 def test_the_table_has_a_line_for_each_part() -> None:
-    table = lines(Times(0.1, 0.001, 0.5, 0.51, 0.005), clips=16, is_images=False)
+    table = lines(Times(data=0.1, sending=0.001, network=0.5, together=0.51, waiting=0.005), clips=16, is_images=False)
     assert table[0] == "data               100.0 ms a step      160.0 clips/s"
     assert len(table) == 5

@@ -6,10 +6,13 @@ import mindspore as ms
 import numpy as np
 import pytest
 
+from preprocess.catalog import Video
 from train.config import ClipConfig
 from train.scoring import Scorer, score_videos
 
-CLIP = ClipConfig(2, 1, 4, (0.5, 1.0), (0.75, 1.3), 0.0, (0.0,) * 3, (1.0,) * 3)
+CLIP = ClipConfig(
+    frames=2, stride=1, size=4, crop_scale=(0.5, 1.0), crop_ratio=(0.75, 1.3), flip=0.0, mean=(0.0,) * 3, std=(1.0,) * 3
+)
 
 
 class FirstPixels(ms.nn.Cell):
@@ -30,7 +33,10 @@ def test_every_window_counts_once_in_its_own_video_whatever_the_batch(batch_size
     ms.set_device("CPU")
     rng = np.random.default_rng(0)
     videos = [
-        ("c", f"v{i}", i % 3, rng.integers(0, 256, (count, 2, 4, 4, 3), np.uint8))
+        (
+            Video(class_name="c", video_id=f"v{i}", label=i % 3, path="", flags=(2,)),
+            rng.integers(0, 256, (count, 2, 4, 4, 3), np.uint8),
+        )
         for i, count in enumerate([1, 5, 2, 2, 7, 1, 3])
     ]
     shapes: list[Any] = []
@@ -38,8 +44,8 @@ def test_every_window_counts_once_in_its_own_video_whatever_the_batch(batch_size
     found = list(score_videos(lambda batch: shapes.append(batch.shape) or scorer(batch), videos, batch_size))
     assert set(shapes) == {(batch_size, 2, 4, 4, 3)}
     assert len(shapes) == -(-21 // batch_size)
-    assert [(v.video_id, v.label, v.clips) for v in found] == [(n, label, len(w)) for _, n, label, w in videos]
-    for score, (_, _, label, windows) in zip(found, videos, strict=True):
+    assert [(v.video_id, v.label, v.clips) for v in found] == [(v.video_id, v.label, len(w)) for v, w in videos]
+    for score, (video, windows) in zip(found, videos, strict=True):
         each = np.stack([softmax(window[0, 0, 0] / 255 * 5) for window in windows])
         assert np.abs(score.score_K - each.mean(axis=0)).max() < 1e-6
-        assert score.clip_correct == (each.argmax(axis=1) == label).sum()
+        assert score.clip_correct == (each.argmax(axis=1) == video.label).sum()

@@ -19,8 +19,8 @@ START = np.random.default_rng(7).normal(size=(CLASSES, 3)).astype(np.float32)
 QUICK = load_recipe(ROOT / "train/recipes/quick_cpu.yaml")
 PLAIN = replace(
     QUICK,
-    optimizer=OptimizerConfig("sgd", 0.9, 0.0, False),
-    schedule=ScheduleConfig("linear", 0.5, 0),
+    optimizer=OptimizerConfig(name="sgd", momentum=0.9, weight_decay=0.0, decay_norm_and_bias=False),
+    schedule=ScheduleConfig(curve="linear", learning_rate=0.5, warmup_epochs=0),
     epochs=2,
     batch_size=BATCH,
     label_smoothing=0.0,
@@ -119,10 +119,10 @@ def by_formula(
 @pytest.mark.parametrize(
     "config",
     [
-        OptimizerConfig("sgd", 0.9, 0.01, True, nesterov=True),
-        OptimizerConfig("momentum", 0.9, 0.01, True),
-        OptimizerConfig("momentum", 0.9, 0.01, False, nesterov=True),
-        OptimizerConfig("adamw", 0.9, 0.1, False),
+        OptimizerConfig(name="sgd", momentum=0.9, weight_decay=0.01, decay_norm_and_bias=True, nesterov=True),
+        OptimizerConfig(name="momentum", momentum=0.9, weight_decay=0.01, decay_norm_and_bias=True),
+        OptimizerConfig(name="momentum", momentum=0.9, weight_decay=0.01, decay_norm_and_bias=False, nesterov=True),
+        OptimizerConfig(name="adamw", momentum=0.9, weight_decay=0.1, decay_norm_and_bias=False),
     ],
     ids=lambda c: f"{c.name}{'_nesterov' * c.nesterov}{'_decay_all' * c.decay_norm_and_bias}",
 )
@@ -177,7 +177,7 @@ def test_gathered_steps_update_as_one_step_on_all_their_clips() -> None:
     assert np.abs(gathering.fc.weight.asnumpy() - START).max() > 0.01
     # an update has the rate of its last step: 0.4375, then 0.3125
     config = replace(config, accumulate=1)
-    schedule = ScheduleConfig("steps", 0.4375, 0, milestones=(1,), factor=5 / 7)
+    schedule = ScheduleConfig(curve="steps", learning_rate=0.4375, warmup_epochs=0, milestones=(1,), factor=5 / 7)
     other = replace(PLAIN, optimizer=config, batch_size=2 * BATCH, schedule=schedule)
     run(new_step(at_once, other, 1), joined)
     assert np.abs(gathering.fc.weight.asnumpy() - at_once.fc.weight.asnumpy()).max() < 1e-6
@@ -201,7 +201,7 @@ def test_gradients_are_clipped_by_their_global_norm() -> None:
 def test_a_dynamic_loss_scale_skips_an_overflow_and_halves_itself() -> None:
     network, (batch,) = Linear(), batches(1)
     clip = replace(PLAIN.clip, mean=(0.0,) * 3, std=(1e-30,) * 3)  # inputs so large that gradients overflow when scaled
-    recipe = replace(PLAIN, precision=PrecisionConfig("O0", 2.0**32, dynamic=True), clip=clip)
+    recipe = replace(PLAIN, precision=PrecisionConfig(level="O0", loss_scale=2.0**32, dynamic=True), clip=clip)
     step = new_step(network, recipe, STEPS_PER_EPOCH)
     (loss,) = run(step, [batch])
     assert np.isfinite(loss)
@@ -240,7 +240,7 @@ def test_mixed_precision_computes_in_float16_and_updates_float32_weights() -> No
     ms.set_seed(1)
     mixed = Small()
     (loss,) = run(new_step(exact, PLAIN, STEPS_PER_EPOCH), data)
-    step = new_step(mixed, replace(PLAIN, precision=PrecisionConfig("O2", 128.0)), STEPS_PER_EPOCH)
+    step = new_step(mixed, replace(PLAIN, precision=PrecisionConfig(level="O2", loss_scale=128.0)), STEPS_PER_EPOCH)
     (mixed_loss,) = run(step, data)
     assert 0 < abs(mixed_loss - loss) < 0.01
     assert {p.dtype for p in mixed.get_parameters()} == {ms.float32}
@@ -303,7 +303,9 @@ def test_mixups_shares_depend_on_seed_and_step_alone() -> None:
 
 def test_what_a_run_carries_is_among_the_steps_parameters() -> None:
     config = replace(PLAIN.optimizer, accumulate=2, ema_decay=0.9, clip_norm=1.0)
-    recipe = replace(PLAIN, optimizer=config, mixup=0.4, precision=PrecisionConfig("O0", 1024.0, dynamic=True))
+    recipe = replace(
+        PLAIN, optimizer=config, mixup=0.4, precision=PrecisionConfig(level="O0", loss_scale=1024.0, dynamic=True)
+    )
     data = batches(7)
     undisturbed = new_step(Small(), recipe, STEPS_PER_EPOCH)
     run(undisturbed, data[:3])  # within a gathered update

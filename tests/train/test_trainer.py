@@ -17,7 +17,7 @@ from mindrecord import manifest
 from mindrecord.shard_reader import videos_of_split
 from preprocess.catalog import TRAIN
 from preprocess.common.errors import InputError
-from train import checkpoint, devices, trainer, training_data, validation
+from train import checkpoint, devices, trainer, validation
 from train.checkpoint import CheckpointMetadata, TrainState
 from train.config import Recipe, load_recipe
 from train.plot_curves import draw_curves
@@ -25,6 +25,7 @@ from train.run_folder import METRICS
 from train.signals import Stopped, StopSignal
 from train.step import new_step
 from train.trainer import Run
+from train.training_data import TrainingData, epoch_indices, training_videos
 from train.validation import Validator
 from train.watchdog import Watchdog
 
@@ -76,23 +77,24 @@ class FixedValidator:
 def make_run(folder: Path, records: Path, recipe: Recipe, validator: Any = None) -> Run:
     packed = manifest.load(records)
     folder.mkdir(exist_ok=True)
-    watchdog = Watchdog(recipe.batch_size)
-
-    def batches(epoch: int, step: int) -> Any:
-        return training_data.training_batches(
-            records, packed, "1", recipe.clip, recipe.batch_size, recipe.seed, first_epoch=epoch, first_step=step
-        )
-
-    names = [video.name for video in videos_of_split(records, packed, "1", TRAIN)]
-    meta = CheckpointMetadata(recipe.model, recipe.clip, "ucf101", "1", packed.class_names, 0)
-    return Run(recipe, folder, meta, names, 3, batches, watchdog, validator, False, 0, 1, StopSignal())
+    data = TrainingData(
+        videos=training_videos(records, packed, "1", recipe.batch_size),
+        clip=recipe.clip,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        watchdog=Watchdog(recipe.batch_size),
+    )
+    meta = CheckpointMetadata(
+        model=recipe.model, clip=recipe.clip, dataset="ucf101", split="1", class_names=packed.class_names, epoch=0
+    )
+    return Run(recipe=recipe, folder=folder, meta=meta, data=data, validator=validator, tensorboard=False, stop=StopSignal())
 
 
 def go(run: Run, resume: Path | None = None) -> dict[str, np.ndarray]:
     """Train, from the start or from a checkpoint; returns all parameters of the step."""
     network = Tiny()
-    step = new_step(network, run.recipe, run.steps_per_epoch)
-    progress = TrainState(run.recipe, "0" * 64, 1)
+    step = new_step(network, run.recipe, run.data.steps_per_epoch)
+    progress = TrainState(recipe=run.recipe, records_sha256="0" * 64, ranks=1)
     if resume:
         _, progress, parameters = checkpoint.load_for_resume(resume)
         checkpoint.restore_step(step, parameters, resume)
@@ -195,8 +197,8 @@ def test_a_loss_that_is_not_finite_names_step_rate_and_videos_and_leaves_the_las
         go(run)
     said = str(raised.value)
     assert "the loss is nan at step 2 (epoch 1), learning rate 9.7e+29" in said
-    batch = training_data.epoch_indices(6, 2, recipe.seed, 0)[2:4, 1]
-    assert said.endswith(f"the batch: {run.video_names[batch[0]]}, {run.video_names[batch[1]]}")
+    batch = epoch_indices(6, 2, recipe.seed, 0)[2:4, 1]
+    assert said.endswith(f"the batch: {run.data.videos[batch[0]].name}, {run.data.videos[batch[1]].name}")
     _, _, parameters = checkpoint.load_for_resume(tmp_path / "run/last.ckpt")
     assert all(np.isfinite(parameter.asnumpy()).all() for parameter in parameters.values())
 
@@ -206,11 +208,11 @@ def test_what_is_held_out_is_not_trained_on_and_too_small_a_share_is_refused(rec
     names = validation.held_out_videos(records, packed, "1", replace(recipe, val_fraction=0.34))
     videos = validation.validation_videos(records, packed, "1", recipe, names)
     assert sorted(video.label for video in videos) == [0, 1]
-    trained = videos_of_split(records, packed, "1", TRAIN, names)
+    trained = training_videos(records, packed, "1", 2, names)
     assert len(trained) == 4
     assert not names & {video.name for video in trained}
-    batches = training_data.training_batches(records, packed, "1", recipe.clip, 2, 1, held_out=names)
-    assert batches.get_dataset_size() == 2
+    data = TrainingData(videos=trained, clip=recipe.clip, batch_size=2, seed=1)
+    assert data.batches().get_dataset_size() == data.steps_per_epoch == 2
     with pytest.raises(InputError, match=r"val_fraction 0\.1 of the 6 training videos of split 1 is less than any group"):
         validation.held_out_videos(records, packed, "1", replace(recipe, val_fraction=0.1))
     tested = validation.validation_videos(records, packed, "1", replace(recipe, choose_best_on="test"), frozenset())

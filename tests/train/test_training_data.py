@@ -14,27 +14,48 @@ from conftest import listed_for_testing
 
 from mindrecord import manifest
 from preprocess.common.errors import InputError
-from train import evaluation_windows, training_data
+from train import evaluation_windows
 from train.config import ClipConfig
+from train.training_data import TrainingData, epoch_indices, training_videos
 from train.watchdog import Watchdog
 
 ROOT = Path(__file__).resolve().parents[2]
-CLIP = ClipConfig(8, 1, 24, (0.25, 1.0), (0.75, 1.333), 0.5, (0.4,) * 3, (0.2,) * 3)
+CLIP = ClipConfig(
+    frames=8,
+    stride=1,
+    size=24,
+    crop_scale=(0.25, 1.0),
+    crop_ratio=(0.75, 1.333),
+    flip=0.5,
+    mean=(0.4,) * 3,
+    std=(0.2,) * 3,
+)
 
 
-@pytest.fixture(scope="module")
-def segments(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The records with videos of more than 16 frames in segments."""
+@pytest.fixture(scope="module", params=[7, 16])
+def segments(frames: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """The records with videos in segments of a number of frames that windows of 16 do or do not divide."""
     out = tmp_path_factory.mktemp("segments") / "records"
     command = [sys.executable, str(ROOT / "mindrecord/build.py"), "--frames", str(frames), "--out", str(out)]
-    subprocess.run([*command, "--segment-frames", "16"], check=True, capture_output=True)
+    subprocess.run([*command, "--segment-frames", str(request.param)], check=True, capture_output=True)
     return out
 
 
-def epochs(records: Path, seed: int, count: int = 2, clip: ClipConfig = CLIP, **options: Any) -> list[tuple[str, list[int]]]:
+def training(records: Path, split: str = "1", clip: ClipConfig = CLIP, batch_size: int = 2, **options: Any) -> TrainingData:
+    """The training data of a split."""
+    videos = training_videos(records, manifest.load(records), split, batch_size)
+    return TrainingData(videos=videos, clip=clip, batch_size=batch_size, **options)
+
+
+def epochs(
+    records: Path, seed: int, count: int = 2, first_epoch: int = 0, clip: ClipConfig = CLIP, **options: Any
+) -> list[tuple[str, list[int]]]:
     """For each epoch, a hash of its clips and weights and its labels in order."""
-    batches = training_data.training_batches(records, manifest.load(records), "1", clip, 2, seed, **options)
-    iterator = batches.create_dict_iterator(num_epochs=count, output_numpy=True)
+    iterator = (
+        training(records, clip=clip, seed=seed, **options)
+        .batches(first_epoch)
+        .create_dict_iterator(num_epochs=count, output_numpy=True)
+    )
     result = []
     for _ in range(count):
         sha, labels = hashlib.sha256(), []
@@ -88,7 +109,7 @@ def test_the_segments_of_a_video_change_neither_training_nor_evaluation(
     whole, cut = (
         list(evaluation_windows.whole_videos(listed_for_testing(folder, "1"), clip)) for folder in (records, segments)
     )
-    assert [video[:3] for video in whole] == [video[:3] for video in cut]
+    assert [video.name for video, _ in whole] == [video.name for video, _ in cut]
     for (*_, whole_WTHWC), (*_, cut_WTHWC) in zip(whole, cut, strict=True):
         assert (whole_WTHWC == cut_WTHWC).all()
 
@@ -98,7 +119,7 @@ def test_the_segments_of_a_video_change_neither_training_nor_evaluation(
 )
 def test_over_all_ranks_every_video_counts_once_an_epoch(videos: int, ranks: int, batch_size: int) -> None:
     for epoch in range(3):
-        parts = [training_data.epoch_indices(videos, batch_size, 5, epoch, rank, ranks) for rank in range(ranks)]
+        parts = [epoch_indices(videos, batch_size, 5, epoch, rank, ranks) for rank in range(ranks)]
         assert len({len(part) for part in parts}) == 1
         assert len(parts[0]) % batch_size == 0
         assert (len(parts[0]) - batch_size) * ranks < videos  # no batch more than is needed
@@ -111,8 +132,9 @@ def test_three_videos_feed_eight_ranks(records: Path) -> None:
     """Six videos here, of which each of eight ranks gets one batch of two: two whole batches' worth count."""
     weights, shas = [], set()
     for rank in range(8):
-        batches = training_data.training_batches(records, manifest.load(records), "1", CLIP, 2, 1, rank=rank, ranks=8)
-        (batch,) = batches.create_dict_iterator(num_epochs=1, output_numpy=True)
+        data = training(records, seed=1, rank=rank, ranks=8)
+        assert data.steps_per_epoch == 1
+        (batch,) = data.batches().create_dict_iterator(num_epochs=1, output_numpy=True)
         weights += batch["weight"].tolist()
         shas.add(hashlib.sha256(batch["clip"].tobytes()).hexdigest())
     assert sum(weights) == 6
@@ -120,7 +142,7 @@ def test_three_videos_feed_eight_ranks(records: Path) -> None:
 
 
 def test_orders_are_other_permutations_each_epoch_and_seed() -> None:
-    orders = {tuple(training_data.epoch_indices(50, 5, seed, epoch)[:, 1]) for seed in range(3) for epoch in range(3)}
+    orders = {tuple(epoch_indices(50, 5, seed, epoch)[:, 1]) for seed in range(3) for epoch in range(3)}
     assert len(orders) == 9
 
 
@@ -174,17 +196,17 @@ def test_the_watchdog_follows_a_stream_and_is_silent_when_the_batch_comes(
 
 def test_fewer_videos_than_a_batch_is_refused(records: Path) -> None:
     with pytest.raises(InputError, match="has 6 training videos, a batch is 7"):
-        training_data.training_batches(records, manifest.load(records), "1", CLIP, 7, 0)
+        training(records, batch_size=7)
 
 
 def test_an_unknown_split_is_refused(records: Path) -> None:
     with pytest.raises(InputError, match="--split 4 is not in these records: they have 1, 2, 3"):
-        training_data.training_batches(records, manifest.load(records), "4", CLIP, 1, 0)
+        training(records, split="4", batch_size=1)
 
 
 def test_a_test_video_comes_whole_as_windows(records: Path) -> None:
     videos = list(evaluation_windows.whole_videos(listed_for_testing(records, "2"), CLIP))
-    assert sorted((name, video_id, label) for name, video_id, label, _ in videos) == [
+    assert sorted((video.class_name, video.video_id, video.label) for video, _ in videos) == [
         ("Alpha", "v_Alpha_g02_c01", 0),
         ("Beta", "v_Beta_g02_c01", 1),
     ]

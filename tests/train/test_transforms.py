@@ -65,7 +65,12 @@ def test_the_random_crop_has_areas_and_ratios_as_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "box"), [(240, 320, Box(0, 40, 240, 240)), (5, 3, Box(1, 0, 3, 3)), (7, 7, Box(0, 0, 7, 7))]
+    ("height", "width", "box"),
+    [
+        (240, 320, Box(top=0, left=40, height=240, width=240)),
+        (5, 3, Box(top=1, left=0, height=3, width=3)),
+        (7, 7, Box(top=0, left=0, height=7, width=7)),
+    ],
 )
 def test_centre_crop_by_table(height: int, width: int, box: Box) -> None:
     assert centre_crop(height, width) == box
@@ -76,13 +81,17 @@ def test_centre_crop_by_table(height: int, width: int, box: Box) -> None:
 )
 def test_three_crops_by_table(height: int, width: int, lefts: list[int], tops: list[int]) -> None:
     side = min(height, width)
-    assert three_crops(height, width) == [Box(top, left, side, side) for top, left in zip(tops, lefts, strict=True)]
+    assert three_crops(height, width) == [
+        Box(top=top, left=left, height=side, width=side) for top, left in zip(tops, lefts, strict=True)
+    ]
 
 
 def test_the_squares_of_a_short_side_of_256_are_seven_eighths_of_it() -> None:
-    assert evaluated_squares(256, 512, 1, 224 / 256) == [Box(16, 144, 224, 224)]
-    assert evaluated_squares(512, 256, 3, 224 / 256) == [Box(top, 16, 224, 224) for top in (0, 144, 288)]
-    assert evaluated_squares(1, 9, 1, 0.1) == [Box(0, 4, 1, 1)]
+    assert evaluated_squares(256, 512, 1, 224 / 256) == [Box(top=16, left=144, height=224, width=224)]
+    assert evaluated_squares(512, 256, 3, 224 / 256) == [
+        Box(top=top, left=16, height=224, width=224) for top in (0, 144, 288)
+    ]
+    assert evaluated_squares(1, 9, 1, 0.1) == [Box(top=0, left=4, height=1, width=1)]
 
 
 def test_the_multi_scale_crop_is_at_a_corner_or_the_centre_with_sides_a_step_apart() -> None:
@@ -105,12 +114,16 @@ def test_the_multi_scale_crop_is_at_a_corner_or_the_centre_with_sides_a_step_apa
 def test_a_frame_is_decoded_smaller_while_the_box_keeps_the_pixels_wanted(
     height: int, width: int, size: int, by: int
 ) -> None:
-    assert reduction(Box(0, 0, height, width), size) == by
+    assert reduction(Box(top=0, left=0, height=height, width=width), size) == by
 
 
 @pytest.mark.parametrize(
     ("height", "width", "box"),
-    [(241, 321, Box(1, 3, 240, 318)), (240, 320, Box(8, 40, 100, 110)), (96, 128, Box(0, 0, 96, 128))],
+    [
+        (241, 321, Box(top=1, left=3, height=240, width=318)),
+        (240, 320, Box(top=8, left=40, height=100, width=110)),
+        (96, 128, Box(top=0, left=0, height=96, width=128)),
+    ],
 )
 def test_the_result_is_close_to_a_resize_that_averages_every_pixel(height: int, width: int, box: Box) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (height // 24 + 1, width // 24 + 1, 3), np.uint8)
@@ -122,14 +135,14 @@ def test_the_result_is_close_to_a_resize_that_averages_every_pixel(height: int, 
 
 
 def test_every_frame_comes_out_once_in_its_order() -> None:
-    clip_THWC = decoded([gradient(32, 32, 10 * i) for i in (7, 2, 11)], 32, Box(0, 0, 32, 32))
+    clip_THWC = decoded([gradient(32, 32, 10 * i) for i in (7, 2, 11)], 32, Box(top=0, left=0, height=32, width=32))
     assert clip_THWC.shape == (3, 32, 32, 3)
     assert np.abs(clip_THWC[..., 2].mean(axis=(1, 2)) - [70, 20, 110]).max() < 2
 
 
 def test_one_crop_and_one_flip_are_shared_by_all_frames_of_a_clip() -> None:
     frames = [gradient(60, 80, 0)] * 3
-    plain, flipped = (decoded(frames, 20, Box(10, 40, 20, 20), flip) for flip in (False, True))
+    plain, flipped = (decoded(frames, 20, Box(top=10, left=40, height=20, width=20), flip) for flip in (False, True))
     assert (plain == plain[0]).all()
     assert (flipped == plain[:, :, ::-1]).all()
     assert np.abs(plain[0].astype(int) - gradient(60, 80, 0)[10:30, 40:60]).max() <= 3
@@ -138,7 +151,7 @@ def test_one_crop_and_one_flip_are_shared_by_all_frames_of_a_clip() -> None:
 def test_views_are_the_boxes_of_each_frame_averaged_over_all_their_pixels() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (90, 160, 3), np.uint8)
     frames = [noise, 255 - noise]
-    boxes = [Box(0, 0, 90, 90), Box(0, 70, 90, 90)]
+    boxes = [Box(top=0, left=0, height=90, width=90), Box(top=0, left=70, height=90, width=90)]
     views_CTHWC = np.full((2, 2, 30, 30, 3), 77, np.uint8)
     decode_views(row(frames), boxes, views_CTHWC)
     weights = np.maximum(1 - np.abs(np.arange(-2, 3)) / 3, 0)  # a triangle three pixels wide to each side

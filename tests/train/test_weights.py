@@ -103,8 +103,17 @@ def test_what_is_not_the_networks_is_left_out_with_the_reason(tmp_path: Path) ->
 
 def test_a_checkpoint_of_this_project_loads(tmp_path: Path) -> None:
     trained = narrow(num_classes=2)
-    clip = ClipConfig(8, 1, 24, (0.5, 1.0), (0.75, 1.3), 0.0, (0.4,) * 3, (0.2,) * 3)
-    meta = CheckpointMetadata(ModelConfig("resnet3d", **NARROW), clip, "ucf101", "1", ("Alpha", "Beta"), 3)
+    clip = ClipConfig(
+        frames=8, stride=1, size=24, crop_scale=(0.5, 1.0), crop_ratio=(0.75, 1.3), flip=0.0, mean=(0.4,) * 3, std=(0.2,) * 3
+    )
+    meta = CheckpointMetadata(
+        model=ModelConfig(name="resnet3d", **NARROW),
+        clip=clip,
+        dataset="ucf101",
+        split="1",
+        class_names=("Alpha", "Beta"),
+        epoch=3,
+    )
     checkpoint.save(trained, meta, tmp_path / "last.ckpt")
     network = narrow(num_classes=2)
     report = load_pretrained(network, tmp_path / "last.ckpt")

@@ -102,7 +102,7 @@ class Block(nn.Cell):
         return self.relu(x_NCTHW + y_NCTHW)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """What the networks of this family can be told."""
 
