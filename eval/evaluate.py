@@ -54,7 +54,7 @@ class Options:
     checkpoint: Path | None = None
     """The checkpoint to evaluate; by default the newest work/runs/*/last.ckpt."""
     out: Path | None = None
-    """The report folder to write; by default report/ beside the checkpoint, with --splits work/report. A report that is
+    """The report folder to write; by default report/ next to the checkpoint, with --splits work/report. A report that is
     there is replaced."""
     split: str | None = None
     """Which split's test videos; by default the one that the checkpoint was trained on."""
@@ -109,7 +109,11 @@ def main(options: Options) -> int:
 
 
 def plan(options: Options) -> list[Job]:
-    """What to evaluate. Raises InputError when options contradict each other, or a folder holds something else."""
+    """What to evaluate.
+
+    Raises:
+        InputError: options contradict each other, or a folder holds something else.
+    """
     if not options.splits and not options.checkpoints:
         path = options.checkpoint or newest_checkpoint(RUNS)
         folder = options.out or path.parent / "report"
@@ -129,7 +133,11 @@ def plan(options: Options) -> list[Job]:
 
 
 def parse_views(text: str) -> Views | None:
-    """--views. Raises InputError unless it is windows, an x and 1 or 3 squares, or empty, which leaves it to the recipe."""
+    """--views.
+
+    Raises:
+        InputError: it is not windows, an x and 1 or 3 squares, nor empty, which leaves it to the recipe.
+    """
     if not text:
         return None
     if not re.fullmatch("[1-9][0-9]{0,3}x[13]", text):
@@ -228,7 +236,11 @@ def write_splits(evaluations: Sequence[Evaluation], folder: Path) -> None:
 
 
 def newest_checkpoint(runs: Path) -> Path:
-    """The last checkpoint of the run that was written to last. Raises InputError when there is none."""
+    """The last checkpoint of the run that was written to last.
+
+    Raises:
+        InputError: there is none.
+    """
     found = sorted(runs.glob("*/last.ckpt"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise InputError(f"there is no checkpoint under {runs}: train one with train/train.py or name it with --checkpoint")
@@ -238,7 +250,11 @@ def newest_checkpoint(runs: Path) -> Path:
 def check_fit(
     path: Path, meta: CheckpointMetadata, records: Path, packed: Manifest, split: str, allow_missing: bool
 ) -> None:
-    """Raise InputError unless the checkpoint knows the records' classes and the split's test videos are there."""
+    """Check that a checkpoint and records belong together.
+
+    Raises:
+        InputError: the checkpoint knows other classes, or test videos of the split are not there.
+    """
     if meta.class_names != packed.class_names:
         raise InputError(
             f"{path} and {records} do not have the same classes in the same order ({different(meta, packed)}): evaluate it "

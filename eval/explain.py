@@ -141,7 +141,8 @@ def enlarged(map_THW: NDArray[np.float32], clip: ClipConfig) -> NDArray[np.float
 def drawn(
     jpegs: Iterable[bytes], heat_WTHW: NDArray[np.float32], clip: ClipConfig, text: str
 ) -> Iterator[NDArray[np.uint8]]:
-    """The video's frames with the heat on the square that the network sees; a stride leaves each map for so many frames."""
+    """The video's frames with the heat on the square that the network sees; with a stride, each map stands for that many
+    frames."""
     heat = heat_WTHW.reshape(-1, *heat_WTHW.shape[2:])
     for i, frame in enumerate(jpegs):
         box, frame_HWC = video_windows.square(frame, clip), video_drawing.pixels(frame).copy()

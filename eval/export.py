@@ -1,4 +1,4 @@
-"""A checkpoint to a model that other software runs, which is then run on real clips beside the checkpoint's own network.
+"""A checkpoint to a model that other software runs, and a comparison of the two on real clips.
 
 python eval/export.py --checkpoint work/runs/mine/last.ckpt --format onnx --out model.onnx
 """
@@ -43,7 +43,7 @@ class Options:
     checkpoint: Path
     """The checkpoint to export."""
     out: Path
-    """The file to write; beside it a .json says what goes in and what comes out."""
+    """The file to write; next to it a .json says what goes in and what comes out."""
     format: Literal["mindir", "onnx"] = "onnx"
     """mindir for MindSpore and MindSpore Lite, onnx for others; onnx needs the package onnxruntime."""
     records: Path = Path("work/records")
@@ -136,7 +136,11 @@ def unpadded_convolution(conv: nn.Conv3d) -> nn.Conv3d:
 
 
 def real_batches(records: Path, packed: Manifest, meta: CheckpointMetadata, batch_size: int) -> list[NDArray[np.float32]]:
-    """Windows of test videos, normalised, in batches of clip_NCTHW. Raises InputError when there are no test videos."""
+    """Windows of test videos, normalised, in batches of clip_NCTHW.
+
+    Raises:
+        InputError: there are no test videos.
+    """
     videos = videos_of_split(records, packed, meta.split, TEST)[:CLIPS]
     windows = [windows_WTHWC[0] for _, windows_WTHWC in evaluation_windows.whole_videos(videos, meta.clip)]
     if not windows:
@@ -161,7 +165,7 @@ def run_exported(path: Path, batches: list[NDArray[np.float32]]) -> list[NDArray
 
 
 def description(meta: CheckpointMetadata, options: Options, difference: float, clips: int) -> dict[str, Any]:
-    """What the .json beside the model says."""
+    """What the .json next to the model says."""
     clip = meta.clip
     return {
         "input": {

@@ -82,7 +82,11 @@ def main(options: Options) -> int:
 
 
 def check(options: Options) -> None:
-    """Raise InputError on an option out of its range, or a package that is absent."""
+    """Check the options.
+
+    Raises:
+        InputError: one is out of its range, or a package is absent.
+    """
     if options.side not in SIDES:
         raise InputError(f"--side {options.side} is not known: {', '.join(SIDES)}")
     if options.batch_size < 1:

@@ -13,7 +13,11 @@ def layer_names(network: nn.Cell) -> list[str]:
 
 
 def check_layer(network: nn.Cell, layer: str) -> None:
-    """Raise InputError unless the network has such a layer."""
+    """Check that the network has a layer.
+
+    Raises:
+        InputError: it has none of that name.
+    """
     names = layer_names(network)
     if layer not in names:
         raise InputError(f"--layer {layer} is not in this network{nearest(layer, names)} It has {', '.join(names)}")

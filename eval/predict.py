@@ -53,7 +53,7 @@ class Options:
     checkpoint: Path = Path("last.ckpt")
     """Network, input and class names are read from it."""
     top_k: int = 5
-    """So many classes of each video."""
+    """Number of classes to print for each video."""
     json: Path | None = None
     """Write them here too, as {"results": {video: [{"label", "score"}]}, "failed": {video: reason}}."""
     overlay: Path | None = None
@@ -104,7 +104,7 @@ def main(options: Options) -> int:
 def predict(
     paths: list[Path], settings: FrameSettings, scorer: Scorer, clip: ClipConfig
 ) -> tuple[dict[Path, NDArray[np.float64]], dict[Path, str]]:
-    """The score_WK of each video that decodes to its end; why the others do not, which is said too."""
+    """The score_WK of each video that decodes to its end; why the others do not is printed."""
     scores, failed = {}, {}
     for path in paths:
         try:
@@ -152,7 +152,11 @@ def draw(path: Path, settings: FrameSettings, score_WK: NDArray[np.float64], met
 
 
 def open_camera(number: int) -> cv2.VideoCapture:
-    """A camera. Raises InputError when there is none of that number."""
+    """A camera.
+
+    Raises:
+        InputError: there is none of that number.
+    """
     if not Path(f"/dev/video{number}").exists():
         raise InputError(f"--camera {number}: there is no /dev/video{number}")
     capture = cv2.VideoCapture(number)

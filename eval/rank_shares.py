@@ -63,7 +63,7 @@ def windows_of_rank(counts: Sequence[int], batch_size: int, rank: Rank) -> list[
 
 
 class ScoreExchange:
-    """The hidden folder beside the report where ranks leave their scores. `key` says what is scored, by which network."""
+    """The hidden folder next to the report where ranks leave their scores. `key` says what is scored, by which network."""
 
     def __init__(self, report: Path, key: str, rank: Rank) -> None:
         self.folder = report.with_name(f".{report.name}.parts")

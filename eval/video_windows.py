@@ -24,7 +24,11 @@ from train.transforms import Box, centre_crop, decode_views, frame_size
 
 
 def find_clips(paths: Sequence[Path]) -> list[Path]:
-    """The files named, and the videos in the folders named, sorted. Raises InputError when there is none."""
+    """The files named, and the videos in the folders named, sorted.
+
+    Raises:
+        InputError: there is none.
+    """
     found: list[Path] = []
     for path in paths:
         if not path.exists():

@@ -116,7 +116,7 @@ def check_outcome(options: Options, packed: Manifest) -> None:
 
 
 def pack_settings(options: PackOptions) -> dict[str, Any]:
-    """What the shards' bytes depend on, the frames and their splits aside."""
+    """What the bytes of the shards depend on, besides the frames and their splits."""
     return {name: getattr(options, name) for name in PACK_SETTINGS}
 
 
@@ -170,7 +170,7 @@ def write_all(options: Options, building: Building, source: Source) -> Manifest:
     }
     finished = building.begin(plan)
     if finished:
-        say(f"{len(finished)} of {len(tasks)} shards are there from a run before")
+        say(f"{len(finished)} of {len(tasks)} shards are kept from a previous run")
     tasks = [replace(task, before=finished.get(task.path.name)) for task in tasks]
     done = {}
     for shard in progress(executors.run(write_shard, tasks, options.workers, options.cluster), "shards", total=len(tasks)):

@@ -27,7 +27,11 @@ class Checked:
 
 
 def check(folder: Path, packed: Manifest) -> None:
-    """Raise InputError, naming a file, unless all files of a pack are those that were written. Hashes them once a pack."""
+    """Check that all files of a pack are those that were written. They are hashed once a pack.
+
+    Raises:
+        InputError: one is not. The line names it.
+    """
     checked = check_files(folder, packed, available_cpus(), remembered(folder))
     if checked.damage:
         others = len(checked.damage) - 1
@@ -39,7 +43,7 @@ def check(folder: Path, packed: Manifest) -> None:
 def check_files(folder: Path, packed: Manifest, workers: int, known: dict[str, list[int]]) -> Checked:
     """Compare sizes and SHA-256 of every file of a pack with the manifest, on `workers` threads.
 
-    Files that are in the state that `known` has for them are not hashed. Remembers beside the manifest the states of those
+    Files that are in the state that `known` has for them are not hashed. Remembers next to the manifest the states of those
     that are sound, unless the folder cannot be written to.
     """
 

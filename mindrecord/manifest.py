@@ -84,7 +84,11 @@ class Manifest:
     assumed: str = ""
 
     def split_index(self, split: str) -> int:
-        """The place of a split's flag. Raises InputError when there is no such split."""
+        """The place of a split's flag.
+
+        Raises:
+            InputError: there is no such split.
+        """
         if split not in self.splits:
             raise InputError(f"--split {split} is not in these records: they have {', '.join(self.splits)}")
         return self.splits.index(split)
@@ -122,7 +126,8 @@ def save(manifest: Manifest, folder: Path) -> None:
 def load(folder: Path) -> Manifest:
     """Read a records folder and check that every shard is there with its size.
 
-    Raises InputError when the folder is no records folder, is of another schema, or a shard is missing or cut.
+    Raises:
+        InputError: the folder is no records folder, is of another schema, or a shard is missing or cut.
     """
     manifest = read(folder)
     for shard in manifest.shards:
@@ -134,8 +139,11 @@ def load(folder: Path) -> Manifest:
 
 
 def read(folder: Path) -> Manifest:
-    """Read `manifest.json`, whatever became of the shards. Raises InputError when it is none, damaged or
-    of another schema."""
+    """Read `manifest.json`, whatever became of the shards.
+
+    Raises:
+        InputError: it is none, damaged or of another schema.
+    """
     path = folder / FILE_NAME
     if not path.is_file():
         raise InputError(f"{folder} is not a records folder (it has no {FILE_NAME}): make one with mindrecord/build.py")

@@ -42,7 +42,7 @@ class Options:
     out: Path = Path("sheet.png")
     """The picture to write, .png or .jpg."""
     classes: int = 12
-    """At most so many classes, spread evenly over all."""
+    """Most classes to show, spread evenly over all."""
     clips: int = 2
     """Clips of each class, of different videos."""
     tiles: int = 6

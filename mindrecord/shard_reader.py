@@ -58,7 +58,11 @@ class Video(VideoKey):
 
 
 def videos_of(path: Path) -> list[Video]:
-    """The videos of a shard, in the order of their rows. Raises InputError on a file of another layout than we know."""
+    """The videos of a shard, in the order of their rows.
+
+    Raises:
+        InputError: a file is of another layout than we know.
+    """
     try:
         return indexed_videos(path, read_header(path))
     except (ValueError, KeyError, IndexError, sqlite3.Error) as error:
@@ -66,7 +70,12 @@ def videos_of(path: Path) -> list[Video]:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """What a shard begins with. Raises InputError as `videos_of`, and what parsing raises where it is damaged."""
+    """What a shard begins with.
+
+    Raises:
+        InputError: as `videos_of`.
+        Exception: what parsing a damaged header raises.
+    """
     with path.open("rb") as file:
         header_bytes = int.from_bytes(file.read(LENGTH_BYTES), "little")
         header: dict[str, Any] = json.loads(file.read(header_bytes)) if header_bytes < path.stat().st_size else {}

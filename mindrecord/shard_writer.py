@@ -26,7 +26,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 @dataclass(frozen=True, kw_only=True)
 class ShardTask:
-    """One shard to write: where, with which page size, from which videos, and what a run before says it has written."""
+    """One shard to write: where, with which page size, from which videos, and what a previous run recorded of it."""
 
     path: Path
     page_bytes: int
@@ -38,9 +38,10 @@ class ShardTask:
 def write_shard(task: ShardTask) -> Shard:
     """Write the shard and check it: rows counted (MindRecord drops ill-typed rows with a mere warning), read back, hashed.
 
-    A shard that a run before has written and that still has its hashes is left alone.
+    A shard that a previous run wrote and that still has its hashes is skipped.
 
-    Raises InputError when a frame is missing or the file does not give back what was written.
+    Raises:
+        InputError: a frame is missing or the file does not give back what was written.
     """
     if task.before is not None and task.before == described(task):
         return task.before
@@ -85,12 +86,16 @@ def described(task: ShardTask) -> Shard | None:
 
 
 def index_path(shard: Path) -> Path:
-    """The index that MindRecord writes beside a shard."""
+    """The index that MindRecord writes next to a shard."""
     return shard.with_name(shard.name + ".db")
 
 
 def make_rows(packable: PackableVideo) -> Iterator[dict[str, Any]]:
-    """Read a video's JPEGs into its rows. Raises InputError when they are not those that were planned."""
+    """Read a video's JPEGs into its rows.
+
+    Raises:
+        InputError: they are not those that were planned.
+    """
     video, jpegs = packable.video, packable.jpegs.read()
     for row in packable.rows:
         part = jpegs[row.first_frame : row.first_frame + row.frames]
@@ -128,7 +133,7 @@ def batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def keep_freed_memory() -> None:
     """Have the C library keep memory that is freed: every row is copied a few times, and half of the time of writing was the
-    kernel handing out the same pages anew. glibc, mallopt(3)."""
+    kernel handing out the same pages again. glibc, mallopt(3)."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         libc.mallopt(M_MMAP_THRESHOLD, 32 * MIB)

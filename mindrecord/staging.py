@@ -1,4 +1,5 @@
-"""The hidden folder in which a records folder is built. It outlives a run that is interrupted, and the next one goes on."""
+"""The hidden folder in which a records folder is built. It outlives a run that is interrupted, and the next run resumes from
+it."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ PLAN, FINISHED, RECORDS = "plan.json", "finished.jsonl", "records"
 
 
 class Building:
-    """Beside `out`, `.<name>.building`: in `records` what will become `out`, `plan.json`, which says of which frames and
-    settings, and `finished.jsonl`, one line a shard that is done, with its hashes. What a source keeps there stays."""
+    """`.<name>.building` next to `out`: `records/` becomes `out`, `plan.json` records frames and settings,
+    `finished.jsonl` lists the completed shards with their hashes. What a source keeps there stays."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
@@ -30,9 +31,9 @@ class Building:
         )
 
     def begin(self, plan: dict[str, Any]) -> dict[str, Shard]:
-        """Make the folder, or go on with it; returns the shards by file that a run before has finished there.
+        """Make the folder, or resume in it; returns the shards, by file, that a previous run finished.
 
-        What it holds by another plan is deleted, and that is said.
+        What it holds by another plan is deleted, and a line says so.
         """
         path = self.folder / PLAN
         plan = json.loads(json.dumps(plan))

@@ -81,7 +81,7 @@ def main(options: Options) -> int:
     problems = [*damage.values(), *strangers, *(text for shard in found for text in shard.problems)]
     leaks = find_leaks(packed, videos)
     problems += check_pack(packed, videos) + leak_problems(packed, leaks)
-    if len(videos) == sum(shard.videos for shard in packed.shards):  # otherwise that is said of a shard already
+    if len(videos) == sum(shard.videos for shard in packed.shards):  # otherwise a shard's line says so already
         problems += check_counts(packed, videos)
     for problem in sorted(problems):
         say(problem)

@@ -22,7 +22,7 @@ FILE_NAME = "catalog.json"
 HASH_DIGITS = 12  # of a hash, where people read it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class VideoKey:
     """Which video: class name and id, unique in a data set. Catalog, ledger, rows, scores and messages share it."""
 
@@ -174,7 +174,11 @@ def load(folder: Path) -> tuple[Catalog, Extraction]:
 
 
 def from_json(value: dict[str, Any]) -> tuple[Catalog, Extraction]:
-    """What `save` wrote. Raises KeyError, TypeError or IndexError where keys are missing."""
+    """What `save` wrote.
+
+    Raises:
+        KeyError, TypeError, IndexError: a key is missing.
+    """
     videos = tuple(
         Video(**video | {"flags": tuple(video["flags"]), "segment_s": segment_of(video)}) for video in value["videos"]
     )

@@ -22,7 +22,7 @@ from preprocess.common.progress import say
 
 @dataclass(frozen=True)
 class Options:
-    """Write the labels, subsets and frame counts of one split as JSON, for tools that read frames as JPEGs beside it."""
+    """Write the labels, subsets and frame counts of one split as JSON, for tools that read frames as JPEGs next to it."""
 
     frames: Path = Path("work/frames")
     """The frames folder that preprocess/extract_frames.py wrote."""
@@ -56,7 +56,11 @@ def main(options: Options) -> int:
 
 
 def refuse_other_file(path: Path) -> None:
-    """Raise InputError when `path` exists and is not such a JSON, so that a mistyped --out replaces nothing else."""
+    """Check that `path` is such a JSON or absent, so that a mistyped --out replaces nothing else.
+
+    Raises:
+        InputError: it is another file.
+    """
     if path.exists():
         try:
             kenshohara_json.parts(path)

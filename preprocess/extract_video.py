@@ -126,8 +126,9 @@ def same_source(one: ledger.Entry, other: ledger.Entry) -> bool:
 def write_frames(task: Task, write: frame_store.Writer, entry: ledger.Entry) -> ledger.Entry:
     """Give every selected frame of the video to `write`; returns the entry with what was found.
 
-    Raises DecodeError when decoding breaks off, or when no frame comes out. With `keep_partial` a break after the first
-    frame is written into the entry's reason instead.
+    Raises:
+        DecodeError: decoding breaks off, or no frame comes out. With `keep_partial`, a break after the first frame is
+            written into the reason of the entry instead.
     """
     settings = task.settings
     selection = settings.selection(task.video.segment_s)

@@ -11,7 +11,8 @@ from itertools import count
 
 @dataclass(frozen=True)
 class Selection:
-    """`fps`: frames a second to keep, 0 for all; `max_frames`: at most so many, 0 for all; `segment_s`: start and end."""
+    """`fps`: frames a second to keep, 0 for all; `max_frames`: most frames to keep, 0 for all; `segment_s`: start and
+    end."""
 
     fps: float = 0.0
     max_frames: int = 0
@@ -24,7 +25,8 @@ def selected_indices(selection: Selection, source_fps: Fraction) -> Iterator[int
     Time t is frame floor(t * fps), 0-based (ActivityNet's floor(t * fps) + 1, 1-based); both ends of a segment are kept.
     A lower rate keeps, for its k-th frame, the source frame at floor(k * source_fps / fps); a higher one keeps each once.
 
-    Raises ValueError when a segment or a rate is asked of a video that does not state its own rate.
+    Raises:
+        ValueError: a segment or a rate is asked of a video that does not state its own rate.
     """
     if source_fps <= 0 and (selection.fps or selection.segment_s):
         raise ValueError("it does not state its frame rate, so that neither a segment nor --fps can be placed")

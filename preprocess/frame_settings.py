@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from preprocess.common.errors import InputError
+from preprocess.decoding.backends import Backend, check_name
 from preprocess.frame_selection import Selection
 
 
@@ -30,10 +31,11 @@ class FrameSettings:
     """Keep at most this many frames of a video; 0 keeps all."""
     keep_partial: bool = False
     """A video that breaks off keeps the frames before the break, instead of counting as failed; the ledger says so."""
-    backend: str = "pyav"
+    backend: Backend = "pyav"
     """What decodes: pyav, or ffmpeg, a program of this machine, for codecs that PyAV lacks."""
 
     def __post_init__(self) -> None:
+        check_name(self.backend)
         if not 1 <= self.quality <= 100:
             raise InputError(f"--quality {self.quality} is not between 1 and 100")
         for name in ("short_side", "fps", "max_frames"):

@@ -71,7 +71,8 @@ def frame_writer(path: Path, layout: str) -> Iterator[Writer]:
 def read_frames(path: Path, layout: str, count: int) -> list[bytes]:
     """The JPEGs 1 to `count` of a video, in order, from either layout.
 
-    Raises InputError naming the first that is not there, or a zip that cannot be read.
+    Raises:
+        InputError: a frame is not there, or the zip cannot be read. The line names the first.
     """
 
     def read_file(folder: int, name: str) -> bytes:
@@ -87,7 +88,8 @@ def read_frames(path: Path, layout: str, count: int) -> list[bytes]:
 def frame_bytes(path: Path, layout: str, count: int) -> list[int]:
     """The size of each of the JPEGs 1 to `count` of a video, from either layout, without reading them.
 
-    Raises InputError as `read_frames`.
+    Raises:
+        InputError: as `read_frames`.
     """
     return map_frames(
         path,

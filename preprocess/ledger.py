@@ -80,12 +80,16 @@ def read(folder: Path) -> dict[str, Entry]:
 
 
 def check_finished(folder: Path, listed: Catalog, entries: dict[str, Entry]) -> None:
-    """Raise InputError unless every listed video has its line: extraction has come to an end there."""
+    """Check that every listed video has its line, that is, that extraction is finished.
+
+    Raises:
+        InputError: it is not.
+    """
     undone = sum(video.name not in entries for video in listed.videos)
     if undone:
         raise InputError(
             f"{folder} is not finished, {undone} of {len(listed.videos)} videos are not in its ledger: "
-            "run preprocess/extract_frames.py again, it goes on from there"
+            "run preprocess/extract_frames.py again, it resumes there"
         )
 
 

@@ -33,7 +33,7 @@ class Options:
     out: Path = Path("sheet.png")
     """The picture to write, .png or .jpg."""
     classes: int = 12
-    """At most so many classes, spread evenly over all."""
+    """Most classes to show, spread evenly over all."""
     videos: int = 2
     """Videos of each class."""
     tiles: int = 6

@@ -24,7 +24,8 @@ from train.autoaugment import POLICY, applied, sub_policies
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Draw AutoAugment's 25 sub-policies on an image: the image itself, then what each makes of it, drawn anew each time."""
+    """Draw AutoAugment's 25 sub-policies on an image: the image itself, then what each makes of it, with new draws each
+    time."""
 
     image: Path
     """Any picture."""

@@ -45,7 +45,7 @@ class Options:
     split: str = "1"
     """Whose test videos."""
     videos: int = 0
-    """At most so many of them, 0 for all: all their windows are held in memory."""
+    """Most of them to take, 0 for all: all their windows are held in memory."""
     batch_size: int = 8
     """Windows a batch."""
     pairs: int = 3

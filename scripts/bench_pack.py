@@ -3,7 +3,7 @@
     python scripts/bench_pack.py --frames work/frames
 
 Packing is from the first shard's begin to the last one's end: the workers' start, most of which is importing MindSpore, is
-aside; hashing and reading back are included. tar writes one file beside the shards. What a run wrote is on disk before the
+not counted; hashing and reading back are. tar writes one file next to the shards. What a run wrote is on disk before the
 next begins, and the frames are in memory as far as they fit, for both sides. `pack_cpu_s` are processor seconds of all
 workers, which say more than the rest on a machine that does other things too.
 """

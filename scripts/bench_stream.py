@@ -8,9 +8,9 @@ With --kind image, see scripts/bench_images.py. The rest is about clips.
 The published way opens 16 JPEG files a clip with PIL in a generator, and takes frame by frame through MindSpore's vision
 operations in the `per_batch_map` of a batch. Ours is what training uses, random crop and flip included, which the published
 way does without. Both are timed with their workers as threads and as processes, and the quicker counts. The third rate is
-that of libjpeg-turbo merely decoding the frames of such clips. Each runs by itself in a fresh process with so many workers,
-and its first epoch is not counted. --frames may be of another size than --records: the published way has no use for smaller
-frames than the data set's.
+that of libjpeg-turbo merely decoding the frames of such clips. Each runs by itself in a new process with `--workers`
+workers, and its first epoch is not counted. --frames may be of another size than --records: the published way has no use for
+smaller frames than the data set's.
 
 The share of the time that one worker of ours holds the GIL is seen by a thread that wakes every 2 ms: see `gil_share`.
 """
@@ -201,7 +201,7 @@ def published(options: Options, processes: bool) -> Figures:
 
 
 def decode(options: Options) -> Figures:
-    """libjpeg-turbo alone, on clips already read, in so many threads."""
+    """libjpeg-turbo alone, on clips already read, in `workers` threads."""
     clip, rng = load_recipe(DEFAULT_RECIPE).clip, np.random.default_rng(0)
     clips = [
         [bytes(jpeg) for jpeg in read_frames(v, np.unique(dense_clip(v.frames, clip.frames, clip.stride, rng)))]
@@ -233,10 +233,9 @@ def our_videos(options: Options) -> list[Video]:
 def gil_share(options: Options) -> float:
     """The share of the time in which one worker of ours holds the GIL.
 
-    A thread beside the worker sleeps 2 ms again and again, and so does one in this process, which shares the machine with it
-    but not the GIL. Asleep a thread does not hold the GIL; to wake up it must. What share of the wakings is later than
-    three quarters of those here is the share of the time in which the GIL was held.
-    """
+    A thread next to the worker sleeps 2 ms again and again, and so does one in this process, which shares the machine
+    with it but not the GIL. Asleep a thread does not hold the GIL; to wake up it must. What share of the wakings is later
+    than three quarters of those here is the share of the time in which the GIL was held."""
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         here = pool.submit(lateness, stop)
@@ -249,7 +248,7 @@ def gil_share(options: Options) -> float:
 
 
 def lateness_beside_ours(options: Options) -> tuple[list[float], float, float]:
-    """How late the probe's wakings are beside the stream's, and from when to when."""
+    """How late the probe's wakings are while the stream runs, and from when to when."""
     iterator = our_batches(options, 1, False).create_tuple_iterator(num_epochs=2, output_numpy=True, do_copy=False)
     for _ in iterator:
         pass

@@ -20,7 +20,7 @@ Figures = dict[str, float]
 
 
 def report(kind: str, figures: dict[str, Any], path: Path | None, *packages: str) -> None:
-    """Print the figures of a benchmark of this kind, those in lists aside, and write them to `path`, if there is one, with
+    """Print the figures of a benchmark of this kind, without those in lists, and write them to `path`, if there is one, with
     what they were measured on; `packages` are compared with, and their versions matter too. See scripts/readme_tables.py.
     """
     found = {name: round(value, 4) if isinstance(value, float) else value for name, value in figures.items()}

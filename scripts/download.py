@@ -3,8 +3,8 @@
     python scripts/download.py ucf101 --root data/UCF101
     python scripts/download.py hmdb51 --root data/HMDB51
 
-Run it again to go on after an interruption: a file goes on where it broke off, and what is there is left as it is. The
-archives stay in ROOT/download, with the SHA-256 of each beside it. Nothing is ever deleted. For .rar files one of the
+Run it again to resume after an interruption: a file continues where it stopped, and what is there is left as it is. The
+archives stay in ROOT/download, with the SHA-256 of each next to it. Nothing is ever deleted. For .rar files one of the
 programs bsdtar, unrar, 7z or unar is needed.
 """
 
@@ -115,9 +115,10 @@ def main(options: Options) -> int:
 
 
 def fetch(url: str, path: Path) -> None:
-    """Download a file, going on where an earlier try broke off; it gets its name when it is whole.
+    """Download a file, from where an earlier try stopped; it gets its name when it is complete.
 
-    Raises InputError when the server does not give it.
+    Raises:
+        InputError: the server does not give it.
     """
     partial = path.with_name(f"{path.name}.part")
     tries = 0
@@ -137,8 +138,8 @@ def fetch(url: str, path: Path) -> None:
         else:
             tries += 1
             time.sleep(WAIT_S)
-        say(f"{url} broke off after {size_of(partial):,} bytes; going on there")
-    raise InputError(f"{url} gave nothing {TRIES} times: run again to go on, or name a --mirror")
+        say(f"{url} broke off after {size_of(partial):,} bytes; resuming there")
+    raise InputError(f"{url} gave nothing {TRIES} times: run again to resume, or name a --mirror")
 
 
 def size_of(partial: Path) -> int:
@@ -147,7 +148,7 @@ def size_of(partial: Path) -> int:
 
 
 def download(url: str, partial: Path) -> bool:
-    """Add to `partial` what it lacks of the file; whether it is whole then."""
+    """Add to `partial` what is missing of the file; returns whether it is complete then."""
     have = size_of(partial)
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
@@ -160,7 +161,7 @@ def download(url: str, partial: Path) -> bool:
         begins = re.match(rf"bytes {have}-\d+/(\d+)", response.headers.get("Content-Range", ""))
         if have and not begins:
             raise InputError(
-                f"{url}: its server cannot go on with {partial}: move that away to fetch all anew, or name a --mirror"
+                f"{url}: its server cannot resume {partial}: move that away to fetch the whole file, or name a --mirror"
             )
         total = int(begins[1] if begins else response.headers.get("Content-Length", 0))
         say(f"fetching {url}, {total - have:,} of {total:,} bytes")
@@ -176,13 +177,14 @@ def download(url: str, partial: Path) -> bool:
 def check(path: Path, known: str) -> None:
     """Compare a file with the SHA-256 that is known of it, or that was found when it was first fetched, and else note that.
 
-    Raises InputError when they differ.
+    Raises:
+        InputError: they differ.
     """
     noted = path.with_name(f"{path.name}.sha256")
     found = files.sha256(path)
     expected = known or (noted.read_text(encoding="ascii").split()[0] if noted.exists() else found)
     if found != expected:
-        raise InputError(f"{path} has SHA-256 {found}, expected {expected}: move it away and run again to fetch it anew")
+        raise InputError(f"{path} has SHA-256 {found}, expected {expected}: move it away and run again to fetch it")
     if not noted.exists():
         files.write_text(noted, f"{found}  {path.name}\n")
     say(f"{path} has SHA-256 {found}{', as expected' if known else ''}")
@@ -191,7 +193,8 @@ def check(path: Path, known: str) -> None:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a .zip or .rar, whatever its name says, into a folder, and archives within it into folders of their names.
 
-    Raises InputError when it is damaged, or when no program here can unpack it.
+    Raises:
+        InputError: it is damaged, or no program here can unpack it.
     """
     folder.mkdir(exist_ok=True)
     if zipfile.is_zipfile(archive):
@@ -214,7 +217,7 @@ def unpack(archive: Path, folder: Path) -> None:
         done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
         if done.returncode:
             said = " ".join((done.stderr or done.stdout).split())[-200:]
-            raise InputError(f"{program} cannot unpack {archive} ({said}): move it away and run again to fetch it anew")
+            raise InputError(f"{program} cannot unpack {archive} ({said}): move it away and run again to fetch it")
     for inner in sorted(path for path in folder.iterdir() if path.suffix in (".rar", ".zip")):
         unpack_class(inner, folder / "classes")
 

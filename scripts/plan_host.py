@@ -1,4 +1,4 @@
-"""What the host of so many NPUs needs to feed them, from what scripts/bench_stream.py measured.
+"""What a host needs to feed its NPUs, from what scripts/bench_stream.py measured.
 
 python scripts/bench_stream.py --json work/bench_stream.json
 python scripts/plan_host.py --npus 8 --clips-per-s 1000
@@ -31,7 +31,7 @@ NEEDED_IMAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the host of so many NPUs needs, from what scripts/bench_stream.py measured."""
+    """What a host needs to feed its NPUs, from what scripts/bench_stream.py measured."""
 
     measured: Path = Path("work/bench_stream.json")
     """What bench_stream.py wrote with --json, on a core like the host's."""

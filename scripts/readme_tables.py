@@ -35,7 +35,7 @@ EACH: dict[str, Callable[[Any], str]] = {
     **dict.fromkeys(("top1", "top5", "mean_class_accuracy"), lambda share: f"{100 * share:.1f}"),
     "train_seconds": str,
 }
-MEASURED_HEADER = "| measured | ours | compared with | theirs | ours is so many times as fast | run |\n"
+MEASURED_HEADER = "| measured | ours | compared with | theirs | speed-up | run |\n"
 PUBLISHED_HEADER = "| PUBLISHED by others | data | of clips | top-1 | top-5 | ms a step | a second | on | source |\n"
 
 

@@ -85,7 +85,11 @@ def run(options: Options, seed: int) -> dict[str, object]:
 
 
 def command(script: str, *arguments: str) -> None:
-    """Run a command of the project. Raises InputError when it fails; what was wrong it has said itself."""
+    """Run a command of the project.
+
+    Raises:
+        InputError: it fails; it has printed why.
+    """
     done = subprocess.run([sys.executable, str(ROOT / script), *arguments], check=False)
     if done.returncode:
         raise InputError(f"{script} ended with {done.returncode}: the table is not written")

@@ -1,4 +1,4 @@
-"""How busy so many NPUs would be kept, from what scripts/bench_stream.py measured: tried out small on this machine's
+"""How busy a number of NPUs would be kept, from what scripts/bench_stream.py measured: tried out small on this machine's
 processors, then calculated for hosts of 8 and for 64 NPUs, with a plot.
 
     python scripts/bench_stream.py --json work/bench_stream.json
@@ -48,7 +48,7 @@ GB = 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Say how busy so many NPUs would be kept, and what limits them."""
+    """Say how busy a number of NPUs would be kept, and what limits them."""
 
     measured: Path = Path("work/bench_stream.json")
     """What bench_stream.py wrote with --json, on a core like the hosts'."""
@@ -77,7 +77,8 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Feed:
-    """So many NPUs and what feeds them, of all hosts together; a second's clips each, and bandwidths in bytes a second."""
+    """A number of NPUs and what feeds them, of all hosts together; a second's clips each, and bandwidths in bytes a
+    second."""
 
     name: str
     npus: int
@@ -171,7 +172,7 @@ def work(queue: Any, stop: Any, cpu_s: float) -> None:
 
 
 def take(queue: Any, step_s: float, seconds: float) -> float:
-    """Take a batch, sleep for a step, and so on; the share of the time that was slept, the first batches aside."""
+    """Take a batch, sleep for a step, and so on; the share of the time that was slept, without the first batches."""
     for _ in range(QUEUED):
         queue.get()
     slept, began = 0.0, time.perf_counter()
@@ -224,12 +225,12 @@ def report(options: Options, measured: dict[str, float], trials: dict[float, flo
 
 
 def stored_bytes(options: Options, measured: dict[str, float], frames: float) -> float:
-    """What so many frames take, packed as the measured ones."""
+    """Bytes of a number of frames, packed as the measured ones."""
     return frames * measured["bytes_on_disk_per_clip"] / options.frames_per_video
 
 
 def cached(options: Options, stored: float) -> float:
-    """The share of a data set of so many bytes that a host's memory holds: any of its videos may come to any host."""
+    """The share of a data set that a host's memory holds: any of its videos may come to any host."""
     return min(1.0, options.memory_gb * GB / stored)
 
 

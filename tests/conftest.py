@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
+import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -22,6 +29,8 @@ SHARED = ROOT.parent / "shared"
 sys.path.insert(0, str(ROOT))
 
 from mindrecord import checksums
+from preprocess.common import cli
+from preprocess.workers import executors
 
 
 def make_video(
@@ -88,18 +97,52 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run a command of the project from an empty folder; `run("preprocess/extract_frames.py", "--root", ...)`."""
+    """Run a command of the project from an empty folder; `run("preprocess/extract_frames.py", "--root", ...)`.
+
+    It runs in this process, as its `main` does under `cli.run_parsed`; with `new_process` as a user starts it, which takes
+    the time that MindSpore takes to be imported.
+    """
 
     def run_command(
-        command: str, *arguments: object, code: int = 0, cwd: Path = tmp_path
+        command: str, *arguments: object, code: int = 0, cwd: Path = tmp_path, new_process: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, str(ROOT / command), *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
-        )
+        texts = [*map(str, arguments)]
+        if new_process:
+            line = [sys.executable, str(ROOT / command), *texts]
+            done = subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
+        else:
+            done = run_here(command, texts, cwd)
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
     return run_command
+
+
+ENTRIES = {"preprocess/extract_frames.py": "preprocess.extract_dataset", "mindrecord/build.py": "mindrecord.build_records"}
+"""Where the `main` of a command is that is not in its own file."""
+
+
+def run_here(command: str, arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process, and leave no trace of it in this process."""
+    module = importlib.import_module(ENTRIES.get(command, command.removesuffix(".py").replace("/", ".")))
+    parser = getattr(module, "parse", None) or partial(cli.parse, module.Options)
+    out, errors = io.StringIO(), io.StringIO()
+    before, handler, argv = Path.cwd(), signal.getsignal(signal.SIGTERM), sys.argv
+    try:
+        os.chdir(cwd)
+        sys.argv = [command, *arguments]
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+            cli.run_parsed(module.main, parser)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except Exception:
+        code = 1
+        errors.write(traceback.format_exc())
+    finally:
+        os.chdir(before)
+        sys.argv = argv
+        signal.signal(signal.SIGTERM, handler)
+    return subprocess.CompletedProcess([command, *arguments], code, out.getvalue(), errors.getvalue())
 
 
 def error_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -122,11 +165,7 @@ def ucf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def frames(ucf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its frames, by the real command; not to be changed."""
     out = tmp_path_factory.mktemp("stages") / "frames"
-    subprocess.run(
-        [sys.executable, str(ROOT / "preprocess/extract_frames.py"), "--root", str(ucf), "--out", str(out)],
-        check=True,
-        capture_output=True,
-    )
+    assert run_here("preprocess/extract_frames.py", ["--root", str(ucf), "--out", str(out)], out.parent).returncode == 0
     return out
 
 
@@ -134,12 +173,19 @@ def frames(ucf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def records(frames: Path) -> Path:
     """Its records, by the real command; not to be changed."""
     out = frames.parent / "records"
-    subprocess.run(
-        [sys.executable, str(ROOT / "mindrecord/build.py"), "--frames", str(frames), "--out", str(out)],
-        check=True,
-        capture_output=True,
-    )
+    assert run_here("mindrecord/build.py", ["--frames", str(frames), "--out", str(out)], out.parent).returncode == 0
     return out
+
+
+@pytest.fixture
+def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What commands give to workers is done in this process: for tests of what comes out, not of workers, which take
+    seconds to import MindSpore."""
+
+    def run_in_turn(function: Callable[[Any], Any], items: Iterable[Any], *_: object, **__: object) -> Iterator[Any]:
+        return map(function, items)
+
+    monkeypatch.setattr(executors, "run", run_in_turn)
 
 
 @pytest.fixture

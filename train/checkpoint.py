@@ -26,7 +26,7 @@ SCHEMA = 2
 READABLE = (1, SCHEMA)
 META = "clipfeed"
 PROGRESS = "clipfeed.progress"
-STATE = "state:"  # before the name of what a training step carries beside the network that is evaluated
+STATE = "state:"  # before the name of what a training step carries besides the network that is evaluated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class CheckpointMetadata:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainState:
-    """How far a run has come: with the parameters of its training step, all that it takes to go on exactly."""
+    """How far a run has come: with the parameters of its training step, all that it takes to resume exactly."""
 
     recipe: Recipe
     records_sha256: str
@@ -83,9 +83,10 @@ def save(
     Args:
         progress: the run's, recipe included.
         averages: parameters that stand in for the network's own of these names.
-        step: the training step, whose parameters are written too, so that a run can go on from this file.
+        step: the training step, whose parameters are written too, so that a run can resume from this file.
 
-    Raises OSError when the disk is full; what stood at `path` stays.
+    Raises:
+        OSError: the disk is full; what was at `path` stays.
     """
     weights = {parameter.name: parameter for parameter in network.get_parameters()} | dict(averages or {})
     state = {}
@@ -133,9 +134,10 @@ def load(path: Path) -> tuple[CheckpointMetadata, dict[str, Any]]:
 
 
 def load_for_resume(path: Path) -> tuple[CheckpointMetadata, TrainState, dict[str, Any]]:
-    """Read a checkpoint to go on from: what it says of itself, how far the run was, and all parameters for `restore_step`.
+    """Read a checkpoint to resume from: what it says of itself, how far the run was, and all parameters for `restore_step`.
 
-    Raises InputError as `load` does, and when it holds the network alone.
+    Raises:
+        InputError: as `load`, or it holds the network alone.
     """
     meta, progress, parameters = read(path)
     if progress is None or not any(name.startswith(STATE) for name in parameters):
@@ -144,7 +146,11 @@ def load_for_resume(path: Path) -> tuple[CheckpointMetadata, TrainState, dict[st
 
 
 def read(path: Path) -> tuple[CheckpointMetadata, TrainState | None, dict[str, Any]]:
-    """All that is in a checkpoint. Raises InputError as `load` does."""
+    """All that is in a checkpoint.
+
+    Raises:
+        InputError: as `load`.
+    """
     if not path.is_file():
         raise InputError(f"checkpoint {path} does not exist")
     parameters = read_parameters(path, crc_check=True)
@@ -163,7 +169,11 @@ def read(path: Path) -> tuple[CheckpointMetadata, TrainState | None, dict[str, A
 
 
 def read_parameters(path: Path, crc_check: bool) -> dict[str, Any]:
-    """Parameters and texts of any MindSpore checkpoint, by name. Raises InputError when it is damaged or none."""
+    """Parameters and texts of any MindSpore checkpoint, by name.
+
+    Raises:
+        InputError: it is damaged or none.
+    """
     try:
         with quiet():
             parameters: dict[str, Any] = ms.load_checkpoint(str(path), crc_check=crc_check)
@@ -175,7 +185,8 @@ def read_parameters(path: Path, crc_check: bool) -> dict[str, Any]:
 def restore(path: Path) -> tuple[CheckpointMetadata, nn.Cell]:
     """Rebuild the network that a checkpoint holds, every parameter loaded.
 
-    Raises InputError as `load` does, and when names or shapes differ.
+    Raises:
+        InputError: as `load`, or names or shapes differ.
     """
     meta, parameters = load(path)
     network = build_model(meta.model.name, num_classes=len(meta.class_names), **meta.model.options())
@@ -184,7 +195,11 @@ def restore(path: Path) -> tuple[CheckpointMetadata, nn.Cell]:
 
 
 def restore_step(step: nn.Cell, parameters: dict[str, Any], path: Path) -> None:
-    """Load what `load_for_resume` found into a training step. Raises InputError when names or shapes differ."""
+    """Load what `load_for_resume` found into a training step.
+
+    Raises:
+        InputError: names or shapes differ.
+    """
     names = [parameter.name for parameter in step.get_parameters()]
     found = {name: parameters.get(STATE + name, parameters.get(name)) for name in names}
     found = {name: parameter for name, parameter in found.items() if parameter is not None}
@@ -192,7 +207,11 @@ def restore_step(step: nn.Cell, parameters: dict[str, Any], path: Path) -> None:
 
 
 def load_strictly(cell: nn.Cell, parameters: dict[str, Any], misfit: str) -> None:
-    """Load all the cell's parameters. Raises InputError, beginning with `misfit`, when names or shapes differ."""
+    """Load all the cell's parameters.
+
+    Raises:
+        InputError: names or shapes differ. The line begins with `misfit`.
+    """
     wanted = {parameter.name: parameter.shape for parameter in cell.get_parameters()}
     found = {name: parameter.shape for name, parameter in parameters.items()}
     if wanted != found:

@@ -34,7 +34,11 @@ class Cluster:
 
 
 def read_cluster(environment: Mapping[str, str]) -> Cluster:
-    """The cluster that the environment describes. Raises InputError, naming the variable, on what cannot be."""
+    """The cluster that the environment describes.
+
+    Raises:
+        InputError: a variable has a value that cannot be. The line names it.
+    """
     devices = number(environment, "DEVICES", 1, least=1)
     hosts = number(environment, "HOSTS", 1, least=1)
     host_rank = number(environment, "HOST_RANK", 0, least=0)
@@ -59,8 +63,12 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster:
 
 
 def find_master(cluster: Cluster) -> tuple[socket.AddressFamily, str]:
-    """MASTER_ADDR as a family and a number. Raises InputError where it is unknown, and unless host 0, and no other, has that
-    address: msrun starts the process that ranks meet at on every host that has it, and one of two such would fail."""
+    """MASTER_ADDR as a family and a number.
+
+    Raises:
+        InputError: it is unknown, or it is not the address of host 0 and of no other: msrun starts the process at which
+            ranks meet on every host that has it, and one of two such would fail.
+    """
     try:
         family, _, _, _, where = socket.getaddrinfo(cluster.address, None, type=socket.SOCK_STREAM)[0]
     except OSError as error:

@@ -100,7 +100,7 @@ class ClipConfig:
     test_crops: Literal[1, 3] = 1
     """Squares that evaluation takes of a frame: 1, the centre, or 3, along the longer side."""
     test_short_side: int = 0
-    """Evaluation scales a frame's short side to so many pixels and cuts its squares of `size` out of that; 0 is `size`."""
+    """Evaluation scales a frame's short side to this many pixels and cuts its squares of `size` out of that; 0 is `size`."""
     autoaugment: AutoAugment = "none"
     """Images only: none, imagenet (the policy of arXiv:1805.09501 for ImageNet) or as_published (what the MindSpore model
     zoo's code for GloRe makes of it)."""
@@ -150,9 +150,9 @@ class OptimizerConfig:
     clip_norm: float = 0.0
     """Greatest norm of all gradients together; longer ones are scaled down to it. 0 for no limit."""
     accumulate: int = 1
-    """Steps whose gradients are gathered into one update, as of one batch so many times as large."""
+    """Steps whose gradients are gathered into one update, as of one batch that is that many times as large."""
     ema_decay: float = 0.0
-    """Memory of the moving average of the weights, which is then what is evaluated; 0 for none."""
+    """Decay of the moving average of the weights; where it is kept, it is what is evaluated. 0 for none."""
 
     def __post_init__(self) -> None:
         check_types(self, "optimizer")

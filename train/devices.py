@@ -35,7 +35,10 @@ def use(device: str, seed: int) -> None:
     """Compile whole graphs for `device`, and seed MindSpore's generators. Call before any network is made.
 
     On Ascend a process that is alone takes the NPU of the environment variable DEVICE_ID, by default the first; msrun's
-    share them out by themselves. Raises InputError where DEVICE_ID is no number.
+    share them out by themselves.
+
+    Raises:
+        InputError: DEVICE_ID is no number.
     """
     ms.set_context(mode=ms.GRAPH_MODE)
     number = os.environ.get("DEVICE_ID", "")

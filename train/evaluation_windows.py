@@ -39,7 +39,7 @@ class VideoPart:
 def decoded_ahead(
     parts: Sequence[VideoPart], clip: ClipConfig, views: Views, workers: int = 0
 ) -> Iterator[NDArray[np.uint8]]:
-    """The windows_WTHWC of each part, in order, decoded by so many threads (0: one a core) ahead of who takes them."""
+    """The windows_WTHWC of each part, in order, decoded ahead by `workers` threads (0: one a CPU)."""
     workers = workers or available_cpus()
     pending: deque[Future[NDArray[np.uint8]]] = deque()
     with ThreadPoolExecutor(workers) as pool:

@@ -23,7 +23,7 @@ def freeze(network: nn.Cell, until: str, frozen_bn: str = "eval") -> None:
 
     Stages are the network's own cells that hold parameters, in the order in which it applies them: conv1, bn1, layer1 to
     layer4, fc. With `frozen_bn` "eval" the frozen stages' batch norm uses its running statistics and leaves them as they
-    are, whatever `set_train` says; with "train" it goes on normalising by the batch and following it, as in the code of
+    are, whatever `set_train` says; with "train" it keeps normalising by the batch and following it, as in the code of
     arXiv:2004.04968. Parameters keep their names.
 
     Raises:

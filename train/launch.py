@@ -133,7 +133,7 @@ class Launch:
         return self.logs / f"worker_{rank}.log"
 
     def processes(self) -> list[psutil.Process]:
-        """All processes of this launch that are alive, msrun aside."""
+        """All processes of this launch that are alive, without msrun."""
         return [process for process, mark in marked() if mark == self.mark and process.pid != self.manager.pid]
 
     def training(self) -> dict[int, int]:
@@ -205,7 +205,7 @@ def main(arguments: list[str]) -> int:
     finally:
         launch.clean_up()
     if code and (folder / LAST).is_file():
-        say(f"to go on from the last checkpoint: sh scripts/train_8p.sh --resume {folder}")
+        say(f"to resume from the last checkpoint: sh scripts/train_8p.sh --resume {folder}")
     return code
 
 

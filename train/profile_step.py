@@ -128,7 +128,7 @@ def sent(batch: Batch, first: nn.Cell) -> list[ms.Tensor]:
 
 
 def mean_of(action: Callable[[], Any], times: int) -> float:
-    """Seconds of one of so many: for what works ahead, so that a single one says nothing."""
+    """Mean seconds of an action: for what works ahead, where a single time says nothing."""
     began = time.perf_counter()
     for _ in range(times):
         action()

@@ -68,7 +68,7 @@ class Pickle(pickle._Unpickler):  # the one in Python: the one in C lets a file 
         self.storages: dict[str, Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        # made anew for every call, so that no file can leave anything behind in them
+        # made for every call, so that no file can leave anything behind in them
         def tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> StoredTensor:
             if not isinstance(storage, Storage):
                 raise ValueError("a tensor without a storage")
@@ -103,7 +103,7 @@ class Pickle(pickle._Unpickler):  # the one in Python: the one in C lets a file 
 def read_pth(path: Path) -> dict[str, NDArray[Any]]:
     """Read the tensors of a .pth or .pt file: those of its `state_dict` where it has one, else all at its top.
 
-    What stands beside a state_dict, optimiser and counters, is left alone. The arrays cannot be written to.
+    What is stored next to a state_dict, optimiser and counters, is not read. The arrays cannot be written to.
 
     Raises:
         InputError: damaged, of another format, or asking for anything but tensors.
@@ -126,7 +126,7 @@ def read_zip(stream: IO[bytes], path: Path) -> dict[str, NDArray[Any]]:
     entries = archive.infolist()
     stored_bytes = sum(entry.file_size for entry in entries)
     if stored_bytes > path.stat().st_size or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise InputError(f"{path} is a compressed zip, which torch.save does not write: save the state_dict anew")
+        raise InputError(f"{path} is a compressed zip, which torch.save does not write: save the state_dict again")
     names = {entry.filename for entry in entries}
     folders = [name.removesuffix("data.pkl") for name in names if name.split("/")[-1] == "data.pkl"]
     if len(folders) != 1:
@@ -166,13 +166,21 @@ def read_legacy(stream: IO[bytes], path: Path) -> dict[str, NDArray[Any]]:
 
 
 def check_byte_order(little: bool, path: Path) -> None:
-    """Raise InputError unless the numbers are little-endian."""
+    """Check that the numbers are little-endian.
+
+    Raises:
+        InputError: they are not.
+    """
     if not little:
-        raise InputError(f"{path} was written on a big-endian machine: save it anew on another")
+        raise InputError(f"{path} was written on a big-endian machine: save it again on another")
 
 
 def named_tensors(value: Any, path: Path) -> dict[str, StoredTensor]:
-    """The tensors by name: of the `state_dict` within, else of the dict itself. Raises InputError when there is none."""
+    """The tensors by name: of the `state_dict` within, else of the dict itself.
+
+    Raises:
+        InputError: there is none.
+    """
     if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
         value = value["state_dict"]
     found = {name: item for name, item in value.items() if isinstance(item, StoredTensor)} if isinstance(value, dict) else {}
@@ -187,7 +195,11 @@ def item_bytes(dtype: str) -> int:
 
 
 def view(name: str, tensor: StoredTensor, data: bytes) -> NDArray[Any]:
-    """The tensor's numbers, in place. Raises ValueError where they lie outside of its storage."""
+    """The tensor's numbers, in place.
+
+    Raises:
+        ValueError: they lie outside of its storage.
+    """
     storage, offset, shape, strides = tensor
     places = (offset, *shape, *strides)
     if len(shape) != len(strides) or not all(isinstance(place, int) and place >= 0 for place in places):

@@ -1,4 +1,4 @@
-"""A run's folder: what stands in it, beside the checkpoints, to understand the run and to go on with it."""
+"""A run's folder: what it holds, besides the checkpoints, to understand the run and to resume it."""
 
 from __future__ import annotations
 
@@ -38,16 +38,24 @@ def new_folder(recipe: Path) -> Path:
 
 
 def check_new(folder: Path) -> None:
-    """Raise InputError when something is there already, the logs of train/launch.py aside."""
+    """Check that nothing is there yet, besides the logs of train/launch.py.
+
+    Raises:
+        InputError: something is.
+    """
     files.refuse_file(folder, "a run")
     if folder.exists() and any(path.name != LOGS for path in folder.iterdir()):
         raise InputError(
-            f"{folder} is not empty: choose another --out, a run never writes over another; to go on with one, --resume it"
+            f"{folder} is not empty: choose another --out, a run never writes over another; to continue one, --resume it"
         )
 
 
 def to_resume(named: Path) -> Path:
-    """The run folder that --resume names, itself or by its last.ckpt. Raises InputError when it is none."""
+    """The run folder that --resume names, itself or by its last.ckpt.
+
+    Raises:
+        InputError: it is none.
+    """
     folder = named.parent if named.name == LAST else named
     for name in (CONFIG, PROVENANCE, LAST):
         if not (folder / name).is_file():
@@ -62,7 +70,11 @@ def remove_older(folder: Path, most: int) -> None:
 
 
 def check_tensorboard() -> None:
-    """Raise InputError when what --tensorboard needs is not installed."""
+    """Check that what --tensorboard needs is installed.
+
+    Raises:
+        InputError: it is not.
+    """
     if importlib.util.find_spec("tensorboardX") is None:
         raise InputError("--tensorboard needs tensorboardX: pip install --require-hashes -r requirements-extra.lock")
 
@@ -74,7 +86,7 @@ def write_new(folder: Path, recipe: dict[str, Any], provenance: dict[str, Any]) 
 
 
 def write_resumed(folder: Path, steps_done: int) -> None:
-    """Add to provenance.json that the run goes on here."""
+    """Add to provenance.json that the run was resumed here."""
     provenance = files.read_json(folder / PROVENANCE)
     provenance["resumed"].append({"steps_done": steps_done, **circumstances()})
     files.write_json(folder / PROVENANCE, provenance)
@@ -122,7 +134,7 @@ def plain(value: object) -> object:
 
 
 class MetricsLog:
-    """metrics.jsonl, a line an epoch, and TensorBoard's events beside it where wanted.
+    """metrics.jsonl, a line an epoch, and TensorBoard's events next to it where wanted.
 
     Opened with the number of epochs that the run's checkpoint has finished: later lines, of epochs that are trained again,
     are taken out, as is a line that was cut off.
@@ -144,7 +156,11 @@ class MetricsLog:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl. Raises InputError when there is none."""
+    """The lines of metrics.jsonl.
+
+    Raises:
+        InputError: there is none.
+    """
     if not (folder / METRICS).is_file():
         raise InputError(f"{folder} has no {METRICS}: name the folder of a run that train/train.py began")
     return metrics_journal(folder).read()

@@ -1,4 +1,16 @@
-"""Which frames of a video make a clip: pure index arithmetic, 0-based."""
+"""Which frames of a video make a clip: pure index arithmetic, 0-based.
+
+Clips of 4 frames of a video of 12, where every draw from [0, 1) is 0.7:
+
+    frame                     0  1  2  3  4  5  6  7  8  9 10 11
+    dense_clip, stride 1      .  .  .  .  .  .  x  x  x  x  .  .   one of 9 starts, 0 to 8
+    dense_clip, stride 2      .  .  .  .  x  .  x  .  x  .  x  .   one of 6 starts, 0 to 5
+    centre_clip, stride 2     .  .  x  .  x  .  x  .  x  .  .  .   always the same
+    uniform_clip, stride 1    .  .  x  .  .  x  .  .  x  .  .  x   one frame of each of 4 equal parts
+    windows, stride 1         a  a  a  a  b  b  b  b  c  c  c  c   three windows
+    windows, stride 2         a  .  a  .  a  .  a  .  b  .  b  .   two; b is looped: 8 10 8 10
+    spread_windows, stride 1  a  a  a  a  .  .  .  .  b  b  b  b   `count` 2
+"""
 
 from __future__ import annotations
 
@@ -97,6 +109,10 @@ class Views:
 
 
 def check(frame_count: int, length: int, stride: int) -> None:
-    """Raise ValueError unless all three are 1 or more."""
+    """Check three counts.
+
+    Raises:
+        ValueError: one is not 1 or more.
+    """
     if min(frame_count, length, stride) < 1:
         raise ValueError(f"frame_count {frame_count}, length {length} and stride {stride} must be 1 or more")

@@ -92,7 +92,7 @@ def adamw(groups: list[dict[str, Any]], config: OptimizerConfig, rates: NDArray[
 
 
 class PerStepValue(nn.Cell):
-    """A value that an optimiser takes anew at each of its steps."""
+    """A value that an optimiser reads at each of its steps."""
 
     def __init__(self, values: NDArray[Any]) -> None:
         super().__init__()
@@ -240,7 +240,7 @@ class TrainingStep(nn.Cell):
 
 
 def state(value: float, name: str, kind: Any) -> ms.Parameter:
-    """Something that a run carries from step to step beside the weights."""
+    """Something that a run carries from step to step besides the weights."""
     return ms.Parameter(Tensor(value, kind), name=name, requires_grad=False)
 
 

@@ -63,7 +63,7 @@ class Options(RecipeOptions):
     pretrained: Path | None = None
     """Weights to begin with, .pth, .ckpt or .safetensors; a head for other classes is left out."""
     resume: Path | None = None
-    """The folder of a run that was interrupted, or its last.ckpt: go on with it exactly, with the run's own recipe."""
+    """The folder of a run that was interrupted, or its last.ckpt: resume it exactly, with the run's own recipe."""
     tensorboard: bool = False
     """Write the metrics for TensorBoard too, into the run folder."""
 
@@ -104,7 +104,11 @@ def main(options: Options) -> int:
 @contextlib.contextmanager
 def run_lock(folder: Path, rank: int) -> Iterator[tuple[Path, Path]]:
     """Hold the run folder for this process; yields it and the folder to work in. Only rank 0 writes into the first, and
-    works there. Raises InputError when another process holds it."""
+    works there.
+
+    Raises:
+        InputError: another process holds it.
+    """
     with contextlib.ExitStack() as stack:
         if rank:
             working_folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -115,7 +119,11 @@ def run_lock(folder: Path, rank: int) -> Iterator[tuple[Path, Path]]:
 
 
 def make_run(options: Options, packed: Manifest, folder: Path, rank: int, ranks: int) -> Run:
-    """Which videos are trained on and which choose the best checkpoint. Raises InputError where they are too few."""
+    """Which videos are trained on and which choose the best checkpoint.
+
+    Raises:
+        InputError: they are too few.
+    """
     recipe, records, split = options.settings, options.records.resolve(), options.split
     names = held_out_videos(records, packed, split, recipe)
     workers = max(available_cpus() // devices.local_ranks(), 1)
@@ -152,8 +160,11 @@ def make_run(options: Options, packed: Manifest, folder: Path, rank: int, ranks:
 
 
 def resume_state(step: nn.Cell, begun: TrainState, last: Path) -> TrainState:
-    """How far the run is whose last.ckpt this is, its parameters loaded into `step`. Raises InputError when it is another
-    run than `begun`, in recipe, records or number of ranks."""
+    """How far the run is whose last.ckpt this is, its parameters loaded into `step`.
+
+    Raises:
+        InputError: it is another run than `begun`, in recipe, records or number of ranks.
+    """
     _, progress, parameters = checkpoint.load_for_resume(last)
     if difference := config.difference(begun.recipe, progress.recipe):
         raise InputError(
@@ -162,7 +173,7 @@ def resume_state(step: nn.Cell, begun: TrainState, last: Path) -> TrainState:
     if begun.records_sha256 != progress.records_sha256:
         raise InputError(f"{last} was trained on other records: name those that it was begun with, as --records")
     if begun.ranks != progress.ranks:
-        raise InputError(f"{last} is of a run on {progress.ranks} ranks, here are {begun.ranks}: go on with as many")
+        raise InputError(f"{last} is of a run on {progress.ranks} ranks, here are {begun.ranks}: resume with as many")
     checkpoint.restore_step(step, parameters, last)
     return progress
 
@@ -174,7 +185,7 @@ def print_summary(run: Run, packed: Manifest, network: nn.Cell, progress: TrainS
         say(packed.assumed)
     absent = len(packed.absent_of(run.meta.split, TRAIN))
     if absent:
-        say(f"{absent} listed training videos are not packed; training goes on without them")
+        say(f"{absent} listed training videos are not packed; training continues without them")
     ranks = f" on each of {run.data.ranks} ranks" if run.data.ranks > 1 else ""
     say(
         f"{len(packed.class_names)} classes, {run.data.steps_per_epoch} steps of {recipe.batch_size} clips{ranks} an epoch, "
@@ -185,7 +196,7 @@ def print_summary(run: Run, packed: Manifest, network: nn.Cell, progress: TrainS
     elif run.validator:
         say(f"{len(run.validator.videos)} training videos are held out to choose best.ckpt, {len(run.data.videos)} train")
     if done := run.steps_done(progress):
-        say(f"going on after step {done} of {recipe.epochs * run.data.steps_per_epoch}")
+        say(f"resuming after step {done} of {recipe.epochs * run.data.steps_per_epoch}")
 
 
 def open_folder(options: Options, packed: Manifest, folder: Path, device: str, ranks: int, steps_done: int) -> None:
@@ -217,7 +228,7 @@ def run_training(run: Run, network: nn.Cell, step: nn.Cell, progress: TrainState
         trainer.train(run, network, step, progress)
     except Stopped as stopped:
         command = "python train/train.py" if run.data.ranks == 1 else "sh scripts/train_8p.sh"
-        say(f"stopped by {stopped} and saved; to go on: {command} --resume {out}")
+        say(f"stopped by {stopped} and saved; to resume: {command} --resume {out}")
         return 128 + stopped.number
     if run.data.rank == 0:
         draw_curves(run.folder)
@@ -241,10 +252,10 @@ def parse(arguments: list[str]) -> Options:
     )
     options = cli.parse(Options, arguments, before)
     if difference := config.difference(options.settings, before.settings):
-        raise InputError(f"{difference}: --resume goes on with the run's own recipe, leave the option out")
+        raise InputError(f"{difference}: --resume keeps the run's own recipe, leave the option out")
     for name in ("recipe", "split", "out", "pretrained"):
         if getattr(options, name) != getattr(before, name):
-            raise InputError(f"--{name} means nothing with --resume, which goes on with what the run has: leave it out")
+            raise InputError(f"--{name} means nothing with --resume, which keeps what the run has: leave it out")
     return replace(options, resume=folder)
 
 

@@ -133,7 +133,11 @@ class Loop(ms.Callback):
         )
 
     def save(self) -> None:
-        """Write last.ckpt, to go on from here. Raises InputError when the weights are not finite or the disk is full."""
+        """Write last.ckpt, to resume from here.
+
+        Raises:
+            InputError: the weights are not finite or the disk is full.
+        """
         if self.run.data.rank:
             return
         self.check_finite()
@@ -142,23 +146,36 @@ class Loop(ms.Callback):
         self.last_saved = time.monotonic()
 
     def check_finite(self) -> None:
-        """Raise InputError when the weights are not finite."""
+        """Check that the weights are finite.
+
+        Raises:
+            InputError: they are not.
+        """
         for parameter in self.network.get_parameters():
             if not np.isfinite(parameter.asnumpy()).all():
                 raise self.not_finite(f"{parameter.name} is not finite")
 
     def write(self, name: str, meta: CheckpointMetadata, step: nn.Cell | None = None) -> None:
-        """Write a checkpoint; with `step`, one to go on from. Raises InputError when there is no room."""
+        """Write a checkpoint; with `step`, one to resume from.
+
+        Raises:
+            InputError: there is no room.
+        """
         path = self.run.folder / name
         try:
             checkpoint.save(self.network, meta, path, self.progress, averaged(self.step), step)
         except OSError as error:
             raise InputError(
-                f"{path}: {error.strerror}: what it held before is kept; make room and go on with --resume {self.run.folder}"
+                f"{path}: {error.strerror}: what it held before is kept; make room and continue with --resume "
+                f"{self.run.folder}"
             ) from None
 
     def end_epoch(self) -> None:
-        """What follows the last step of an epoch. Raises Stopped when a signal came."""
+        """What follows the last step of an epoch.
+
+        Raises:
+            Stopped: a signal came.
+        """
         if self.run.data.rank == 0:
             with contextlib.suppress(Stopped):
                 self.close_epoch()
@@ -168,7 +185,11 @@ class Loop(ms.Callback):
             raise Stopped(self.run.stop.number or signal.SIGTERM)
 
     def close_epoch(self) -> None:
-        """Validate, log and save. Raises Stopped when a signal came during validation; the steps are saved by then."""
+        """Validate, log and save.
+
+        Raises:
+            Stopped: a signal came during validation; the steps are saved by then.
+        """
         epoch, step = self.progress.epoch + 1, self.run.steps_done(self.progress)
         loss, hits, clips = (float(total) for total in self.totals.asnumpy())
         rate = float(self.rates[step - 1])
@@ -213,7 +234,11 @@ class Loop(ms.Callback):
         self.save()
 
     def check_stop(self) -> None:
-        """Raise Stopped when a signal came."""
+        """End the run when a signal came.
+
+        Raises:
+            Stopped: one came.
+        """
         if self.run.stop.number:
             raise Stopped(self.run.stop.number)
 

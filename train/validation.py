@@ -50,7 +50,8 @@ class Validator:
 def held_out_videos(records: Path, packed: Manifest, split: str, recipe: Recipe) -> frozenset[str]:
     """The names, Class/video_id, of the training videos that the recipe holds out; none where it does not.
 
-    Raises InputError when its share comes to no group at all.
+    Raises:
+        InputError: its share comes to no group at all.
     """
     if not recipe.val_fraction:
         return frozenset()

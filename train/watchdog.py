@@ -10,7 +10,7 @@ FIRST_BATCH_S = 60.0
 
 
 class Watchdog:
-    """Says in one line which stage is stuck when the first batch has not come after `seconds`, and goes on waiting.
+    """Says in one line which stage is stuck when the first batch has not come after `seconds`, and keeps waiting.
 
     The workers of `training_batches` count into it, `counts`, if they are threads; who takes the first batch calls `stop`.
     """
@@ -25,7 +25,7 @@ class Watchdog:
         threading.Thread(target=self.watch, daemon=True).start()
 
     def count(self, read: int = 0, decoded: int = 0) -> None:
-        """So many more clips have been read, or decoded and augmented."""
+        """Count clips that were read, or decoded and augmented."""
         with self.lock:
             self.read += read
             self.decoded += decoded

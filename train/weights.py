@@ -94,7 +94,7 @@ def load_pretrained(network: nn.Cell, path: Path) -> Report:
     arrays = {own: np.ascontiguousarray(tensors[name], np.float32) for own, name in sources.items()}
     for own, array in arrays.items():
         if not np.isfinite(array).all():
-            raise InputError(f"{path}: {sources[own]} holds values that are not finite: fetch it again, or train it anew")
+            raise InputError(f"{path}: {sources[own]} holds values that are not finite: fetch it again, or train it again")
     for own, array in arrays.items():
         wanted[own].set_data(ms.Tensor(array))
     return Report(path=path, loaded=tuple(sources), skipped=skipped, new=new)
@@ -114,7 +114,11 @@ def by(shape: tuple[int, ...]) -> str:
 
 
 def read(path: Path) -> dict[str, NDArray[Any]]:
-    """All that a file of weights holds, by name; its ending says the format. Raises InputError when it cannot be read."""
+    """All that a file of weights holds, by name; its ending says the format.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     readers = {".pth": read_pth, ".pt": read_pth, ".ckpt": read_ckpt, ".safetensors": read_safetensors}
     if path.suffix not in readers:
         raise InputError(f"{path} is no file of weights: their names end in {', '.join(readers)}")

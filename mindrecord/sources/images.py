@@ -1,7 +1,7 @@
 """ImageNet's layout: train/<class>/*.JPEG and val/<class>/*.JPEG become rows of one frame.
 
 The files' bytes are stored untouched where libjpeg-turbo turns them into RGB without complaint, as training and evaluation
-do. What only PIL reads (CMYK, stray bytes, a PNG under a JPEG's name) is stored encoded anew: no file ends a run later.
+do. What only PIL reads (CMYK, stray bytes, a PNG under a JPEG's name) is encoded again: no file ends a run later.
 """
 
 from __future__ import annotations
@@ -69,15 +69,15 @@ class ImagesOptions(PackOptions):
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A JPEG file, as a video of one frame; `anew` where it has to be encoded anew."""
+    """A JPEG file, as a video of one frame; `encode` where it has to be encoded again."""
 
     path: Path
-    anew: bool
+    encode: bool
 
     def read(self) -> list[bytes]:
         """See `Jpegs`."""
         data = self.path.read_bytes()
-        return [encoded_anew(data) if self.anew else data]
+        return [encode_again(data) if self.encode else data]
 
     def __str__(self) -> str:
         return str(self.path)
@@ -85,11 +85,11 @@ class ImageFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """One file of a class folder: how many bytes are stored of it, whether encoded anew, or why it cannot be."""
+    """One file of a class folder: how many bytes are stored of it, whether encoded again, or why it cannot be."""
 
     name: str
     size_bytes: int
-    anew: bool = False
+    encode: bool = False
     reason: str = ""
 
 
@@ -122,7 +122,7 @@ def look_at(path: Path) -> Found:
     if is_plain(data):
         return Found(name=path.name, size_bytes=len(data))
     try:
-        return Found(name=path.name, size_bytes=len(encoded_anew(data)), anew=True)
+        return Found(name=path.name, size_bytes=len(encode_again(data)), encode=True)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         what = "does not decode" if data.startswith(JPEG_MAGIC) else "is no JPEG"
         return Found(name=path.name, size_bytes=len(data), reason=f"{what}: {error}")
@@ -139,7 +139,7 @@ def is_plain(data: bytes) -> bool:
     return simplejpeg.decode_jpeg_header(data)[2] not in FOUR_INKS
 
 
-def encoded_anew(data: bytes) -> bytes:
+def encode_again(data: bytes) -> bytes:
     """What PIL makes of an image, in RGB, as a JPEG. Raises what PIL raises."""
     with Image.open(io.BytesIO(data)) as image:
         jpeg: bytes = simplejpeg.encode_jpeg(np.asarray(image.convert("RGB")), QUALITY, colorsubsampling="444")
@@ -149,7 +149,7 @@ def encoded_anew(data: bytes) -> bytes:
 def image_folder(options: ImagesOptions) -> Source:
     """The images of `options.root`, one split "1": train/ trains, val/ tests. Classes are numbered in sorted order.
 
-    A file that does not decode is failed, and said; one that is encoded anew or has another suffix is counted. Raises
+    A file that does not decode is failed and printed; one that is encoded again or has another suffix is counted. Raises
     InputError when there is no train/ or no JPEG in it.
     """
     root = options.root
@@ -185,12 +185,12 @@ def image_folder(options: ImagesOptions) -> Source:
                     say(f"failed: {video.path}: {image.reason}")
             else:
                 row = PlannedRow(0, 1, image.size_bytes)
-                jpegs = ImageFile(found.path / file, image.anew)
+                jpegs = ImageFile(found.path / file, image.encode)
                 packable.append(PackableVideo(video=video, fps=0.0, rows=(row,), jpegs=jpegs))
     if others := sum(one.others for one in listed.values()):
         say(f"{others} files are neither .jpg nor .jpeg and were left out")
-    if anew := sum(image.anew for one in listed.values() for image in one.images):
-        say(f"{anew} files are no RGB or grey JPEGs without a flaw and are encoded anew, at quality {QUALITY}")
+    if again := sum(image.encode for one in listed.values() for image in one.images):
+        say(f"{again} files are not flawless RGB or grey JPEGs and are encoded again, at quality {QUALITY}")
     if not packable:
         raise InputError(f"{root / 'train'} and {root / 'val'} have no JPEG in a <class> folder")
     return Source(

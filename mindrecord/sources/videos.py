@@ -49,7 +49,7 @@ class VideosOptions(PackOptions, DatasetOptions):
 
 @dataclass(frozen=True)
 class Measured:
-    """A video's line of the ledger, and the size of each of its JPEGs; none when a run before has found them."""
+    """The ledger entry of a video and the sizes of its JPEGs, which are empty if a previous run measured them."""
 
     entry: ledger.Entry
     frame_bytes: tuple[int, ...]
@@ -63,7 +63,11 @@ class DecodedVideo:
     jpeg_sha256: str
 
     def read(self) -> list[bytes]:
-        """See `Jpegs`. Raises InputError when the video has changed since it was measured."""
+        """See `Jpegs`.
+
+        Raises:
+            InputError: the video has changed since it was measured.
+        """
         jpegs: list[bytes] = []
         entry = decode_into(self.task, collected(jpegs), skip_if_unchanged=False)
         if entry.status != ledger.OK or entry.jpeg_sha256 != self.jpeg_sha256:

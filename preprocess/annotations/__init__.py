@@ -37,7 +37,7 @@ READERS: dict[str, Callable[[Path, ReaderOptions], Catalog]] = {
 
 
 def read_catalog(dataset: str, root: Path, options: ReaderOptions | None = None) -> Catalog:
-    """Read the lists of the data set at `root`; one line is said where they differ from the official counts.
+    """Read the lists of the data set at `root`; one line is printed where they differ from the official counts.
 
     Raises:
         InputError: the name is unknown, a folder or list is missing, empty or contradicts itself, an option does not fit.

@@ -2,7 +2,7 @@
 
 The official file is `{"database": {youtube id: {"subset": "training|validation|testing", "annotations": [{"label": ...,
 "segment": [start, end]}]}}}`, times in seconds. A derived one in use, `{"v_<id>": {"annotations": ...}}`, has no subsets:
-they are read from video_info_new.csv beside it, columns video and subset.
+they are read from video_info_new.csv next to it, columns video and subset.
 
 Videos are untrimmed: every segment is a sample of its own, `<youtube id>_<number>`, numbered from 1 in the file's order, so
 that many samples share one file, `v_<id>.mp4`, or `<id>` with any video suffix (see find_videos.py). Labels are numbered
@@ -74,7 +74,11 @@ def read(root: Path) -> Catalog:
 
 
 def list_file(folder: Path) -> Path:
-    """The one JSON file there. Raises InputError where there is none, or more."""
+    """The one JSON file there.
+
+    Raises:
+        InputError: there is none, or more.
+    """
     paths = sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
     if len(paths) != 1:
         found = ", ".join(path.name for path in paths) or "none"
@@ -99,7 +103,7 @@ def entries(path: Path) -> Iterator[tuple[str, Any, list[Any]]]:
             yield name.removeprefix("v_"), subsets[name], entry["annotations"]
         else:
             raise InputError(
-                f"{path}, {name}: {SUBSETS_FILE} beside it does not have this video, so that its subset is unknown"
+                f"{path}, {name}: {SUBSETS_FILE} next to it does not have this video, so that its subset is unknown"
             )
 
 
@@ -107,7 +111,7 @@ def read_subsets(path: Path) -> dict[str, str]:
     """For the derived list at `path`, which has none: the subset of each video, `v_<id>`."""
     table = path.with_name(SUBSETS_FILE)
     if not table.is_file():
-        raise InputError(f'{path} has no "database" and no subsets: put the official file there, or {table} beside it')
+        raise InputError(f'{path} has no "database" and no subsets: put the official file there, or {table} next to it')
     return {video: subset for _, (video, subset) in read_csv(table, ("video", "subset"), header=True)}
 
 

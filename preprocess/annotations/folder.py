@@ -74,7 +74,7 @@ def draw_clips(by_class: Sequence[Sequence[str]], seed: int) -> set[str]:
 
 
 def groups_of(paths: Sequence[str], pattern: str) -> dict[str, str]:
-    """Path -> group. How many names the pattern does not fit is said."""
+    """Path -> group. Prints how many names the pattern does not fit."""
     matches = {path: re.fullmatch(pattern, stem(path)) for path in paths}
     if others := sum(not (found and found[1]) for found in matches.values()):
         say(f"--group-pattern {pattern} does not fit {others} of {len(paths)} names, which are groups of their own")

@@ -23,7 +23,7 @@ SUBSETS = {TRAIN: "training", TEST: "validation"}
 
 
 def read(root: Path) -> Catalog:
-    """Read every file under `root/split`. Testing videos that no file labels are left out, which is said."""
+    """Read every file under `root/split`. Testing videos that no file labels are left out, and counted in a line."""
     folder = root / "split"
     paths = sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
     if not paths:
@@ -107,7 +107,8 @@ def flag_and_label(path: Path, video_id: str, entry: Any) -> tuple[int, str | No
 def to_value(class_names: Iterable[str], videos: Iterable[Video], index: int, frames: Mapping[str, int]) -> dict[str, Any]:
     """The JSON of the split at `index`: the videos that are used in it, `frames` being their frame counts by name.
 
-    Raises InputError when two videos of different classes have one id, which the format cannot tell apart.
+    Raises:
+        InputError: two videos of different classes have one id, which the format cannot tell apart.
     """
     database: dict[str, Any] = {}
     owners: dict[str, str] = {}

@@ -27,7 +27,7 @@ TEST_LISTS = ("val.csv", "validate.csv")
 def read(root: Path, dataset: str) -> Catalog:
     """Read the lists under `root/split`. One of the two is enough, to evaluate without the training videos for instance.
 
-    A line that repeats an earlier one of its list counts once, which is said.
+    A line that repeats an earlier one of its list counts once; how many do is printed.
     """
     clips: dict[tuple[str, str], int] = {}  # (label, video id) -> flag, in listed order
     youtube_ids: dict[str, str] = {}
@@ -75,7 +75,11 @@ def read(root: Path, dataset: str) -> Catalog:
 
 
 def lists(folder: Path) -> list[tuple[Path, int]]:
-    """The lists that are there with the flag that each gives. Raises InputError where there is none, or two of one kind."""
+    """The lists that are there with the flag that each gives.
+
+    Raises:
+        InputError: there is none, or two of one kind.
+    """
     train = folder / TRAIN_LIST
     tests = [folder / name for name in TEST_LISTS if (folder / name).is_file()]
     if len(tests) > 1:

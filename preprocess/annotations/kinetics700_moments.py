@@ -34,6 +34,6 @@ def read(root: Path) -> Catalog:
 
 
 def merged_names(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
-    """What the classes of Moments are called beside those of Kinetics."""
+    """What the classes of Moments are called next to those of Kinetics."""
     taken = {name.casefold() for name in first}
     return tuple(f"{name} (Moments)" if name.casefold() in taken else name for name in second)

@@ -1,4 +1,4 @@
-"""What a reader may be told beside the root folder."""
+"""What a reader may be told besides the root folder."""
 
 from __future__ import annotations
 

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     """Read lines of words separated by white space (CR LF, LF and trailing blanks alike) into text columns.
 
-    Words that a line lacks are empty texts. Raises InputError when the file is missing, empty, or has longer lines.
+    Words that a line lacks are empty texts.
+
+    Raises:
+        InputError: the file is missing, empty, or has longer lines.
     """
     import pandas as pd  # half a second, which data sets without such lists need not wait for
 
@@ -45,11 +48,12 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
 def read_csv(path: Path, columns: Sequence[str], header: bool) -> list[tuple[int, list[str]]]:
     """Read comma-separated values: for each line that is not blank its number, from 1, and its values of `columns`.
 
-    With `header` the first line names the columns, in any order and with others beside them; without it a line holds
+    With `header` the first line names the columns, in any order and with others besides them; without it a line holds
     exactly `columns`. A byte order mark, CR LF and quotes are understood. Lines are counted as an editor counts them, which
     is why this is the csv module and not pandas, whose tables do not know them.
 
-    Raises InputError when the file is missing or empty, lacks a column, has a line of another length, or is not UTF-8.
+    Raises:
+        InputError: the file is missing or empty, lacks a column, has a line of another length, or is not UTF-8.
     """
     rows: list[tuple[int, list[str]]] = []
     try:

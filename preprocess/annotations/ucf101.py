@@ -63,7 +63,11 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 
 def check_line(path: Path, line: int, video: str, label: str, labels: dict[str, int]) -> None:
-    """Raise InputError unless the line's folder is a class and its label, where it has one, is that class's."""
+    """Check that a line's folder is a class, and its label, where it has one, that of the class.
+
+    Raises:
+        InputError: it is not.
+    """
     class_name, _, name = video.rpartition("/")
     if not name or class_name.casefold() not in labels:
         raise InputError(f"{path}, line {line}: {video!r} is not Class/name.avi with a class of classInd.txt")

@@ -19,7 +19,7 @@ from preprocess.common.errors import InputError
 
 OptionsT = TypeVar("OptionsT")
 EXIT_INPUT_ERROR = 2
-MAKE_ROOM = "make room or choose another --out; what was finished is kept, run again to go on"
+MAKE_ROOM = "make room or choose another --out; what was finished is kept, run again to resume"
 NOT_ALLOWED = "change who may read and write it, or name another path"
 NO_FOLDER = "a file stands where a folder belongs, or a folder where a file does: name another path"
 DISK_ERRORS = {
@@ -37,7 +37,11 @@ DISK_ERRORS = {
 
 
 def parse(options_type: type[OptionsT], arguments: list[str], default: OptionsT | None = None) -> OptionsT:
-    """Read the command line into a dataclass of options. Raises InputError, one line, on an argument that is wrong."""
+    """Read the command line into a dataclass of options.
+
+    Raises:
+        InputError: an argument is wrong. The message is one line.
+    """
     shown = io.StringIO()
     try:
         with contextlib.redirect_stderr(shown):

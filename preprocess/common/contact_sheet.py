@@ -30,7 +30,11 @@ class SheetRow:
 
 
 def check_picture(out: Path) -> None:
-    """Raise InputError unless a picture can be written to `out`."""
+    """Check that a picture can be written to `out`.
+
+    Raises:
+        InputError: it cannot.
+    """
     files.check_file(out, "--out", ".png", ".jpg")
 
 
@@ -42,7 +46,11 @@ def spread(items: Sequence[T], most: int) -> list[T]:
 
 
 def tile(jpeg: bytes) -> NDArray[np.uint8]:
-    """A frame scaled to the sheet's row height, RGB. Raises InputError when it does not decode."""
+    """A frame scaled to the sheet's row height, RGB.
+
+    Raises:
+        InputError: it does not decode.
+    """
     try:
         frame_HWC = simplejpeg.decode_jpeg(jpeg, colorspace="RGB")
     except ValueError as error:

@@ -32,7 +32,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def by_rename(path: Path) -> Iterator[Path]:
-    """Yield a hidden name beside `path`, of the same suffix, to write to; on success that file becomes `path`.
+    """Yield a hidden name next to `path`, of the same suffix, to write to; on success that file becomes `path`.
 
     Two processes must not do so to one path at a time; `write_text` they may.
     """
@@ -50,7 +50,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises InputError when the file is absent or is not JSON."""
+    """Read a JSON file.
+
+    Raises:
+        InputError: the file is absent or is not JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -73,22 +77,33 @@ def sha256(path: Path) -> str:
 
 
 def check_file(path: Path, option: str, *suffixes: str) -> None:
-    """Raise InputError unless a file of one of these suffixes can be written to `path`, which `option` names."""
+    """Check that a file of one of these suffixes can be written to `path`, which `option` names.
+
+    Raises:
+        InputError: it cannot.
+    """
     if path.suffix.lower() not in suffixes or not path.parent.is_dir() or path.is_dir():
         raise InputError(f"{option} {path}: {option} ends in {' or '.join(suffixes)}, in a folder that exists")
 
 
 def refuse_file(path: Path, what: str) -> None:
-    """Raise InputError when a file stands where the folder `path` is to be, or where one above it is."""
+    """Check that `path` can be a folder for `what`.
+
+    Raises:
+        InputError: a file is there, or where a folder above it would be.
+    """
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     if not there.is_dir():
         raise InputError(f"{there} is a file, not a folder for {what}: choose another --out")
 
 
 def refuse_other_folder(path: Path, marker: str, what: str) -> None:
-    """Raise InputError when `path` exists, holds something, and has no file `marker`: it is not `what`.
+    """Check that `path` is `what`, which has a file `marker`, or is empty or absent.
 
     Every output folder is claimed through this, so that a mistyped --out never mixes our files into someone else's.
+
+    Raises:
+        InputError: it holds something else.
     """
     refuse_file(path, what)
     if path.is_dir() and not (path / marker).is_file() and any(path.iterdir()):
@@ -97,7 +112,7 @@ def refuse_other_folder(path: Path, marker: str, what: str) -> None:
 
 @contextlib.contextmanager
 def folder_by_rename(path: Path, replaces: bool = False) -> Iterator[Path]:
-    """Yield a hidden folder beside `path`; on success it becomes `path` by one rename, otherwise it is removed.
+    """Yield a hidden folder next to `path`; on success it becomes `path` by one rename, otherwise it is removed.
 
     An empty folder that stands at `path` is replaced; one that holds anything only with `replaces`, once the new one is
     whole.

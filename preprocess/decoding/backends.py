@@ -1,18 +1,19 @@
-"""The choice of a decoding backend."""
+"""The choice of a decoding backend. Only the one that decodes is imported: FFmpeg's libraries take a while to load."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 from preprocess.common.errors import InputError, nearest
-from preprocess.decoding import ffmpeg_backend, pyav_backend
 from preprocess.decoding.types import OpenVideo
 from preprocess.frame_selection import Selection
 
-BACKENDS = {"pyav": pyav_backend.open_video, "ffmpeg": ffmpeg_backend.open_video}
+Backend = Literal["pyav", "ffmpeg"]  # each is a module <name>_backend in this folder
 
 
-def open_video(path: Path, short_side: int, selection: Selection, backend: str = "pyav") -> OpenVideo:
+def open_video(path: Path, short_side: int, selection: Selection, backend: Backend = "pyav") -> OpenVideo:
     """Open `path`; the pictures of the selected frames come upright, in `target_size`.
 
     Frames keep decode order: in packed-B-frame AVIs `pts` runs backwards. Audio is not read.
@@ -21,12 +22,31 @@ def open_video(path: Path, short_side: int, selection: Selection, backend: str =
         DecodeError: the file cannot be opened or has no video; later, from the iterator, decoding broke off.
         InputError: the backend is not there.
     """
-    return BACKENDS[backend](path, short_side, selection)
+    opened: OpenVideo = module(backend).open_video(path, short_side, selection)
+    return opened
 
 
-def check_backend(name: str) -> None:
-    """Raise InputError unless there is such a backend and this machine has what it needs."""
-    if name not in BACKENDS:
-        raise InputError(f"--backend {name} is not known{nearest(name, BACKENDS)} The backends: {', '.join(BACKENDS)}")
-    if name == "ffmpeg":
-        ffmpeg_backend.find_ffmpeg()
+def check_backend(backend: Backend) -> None:
+    """Check that this machine has what a backend needs.
+
+    Raises:
+        InputError: it has not.
+    """
+    if backend == "ffmpeg":
+        module(backend).find_ffmpeg()
+
+
+def check_name(name: str) -> None:
+    """Check the name of a backend.
+
+    Raises:
+        InputError: there is no such backend.
+    """
+    known = get_args(Backend)
+    if name not in known:
+        raise InputError(f"--backend {name} is not known{nearest(name, known)} The backends: {', '.join(known)}")
+
+
+def module(backend: Backend) -> Any:
+    """The module of a backend."""
+    return import_module(f"preprocess.decoding.{backend}_backend")

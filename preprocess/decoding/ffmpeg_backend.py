@@ -25,7 +25,11 @@ HEADER = re.compile(rb"YUV4MPEG2 W(\d+) H(\d+) F(\d+):(\d+) ")
 
 
 def find_ffmpeg() -> str:
-    """The ffmpeg program on PATH, else the one that the package imageio-ffmpeg brings. Raises InputError without either."""
+    """The ffmpeg program on PATH, else the one that the package imageio-ffmpeg brings.
+
+    Raises:
+        InputError: there is neither.
+    """
     found = shutil.which("ffmpeg")
     if found is None:
         with suppress(ImportError, RuntimeError):

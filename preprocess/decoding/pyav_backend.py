@@ -58,7 +58,7 @@ def pictures(
     """Decode, and convert the frames whose indices are selected_indices; closes the container when done or dropped."""
     stream.codec_context.thread_count = 1  # a process a core decodes faster than threads within a clip
     cv2.setNumThreads(1)
-    reformatter = VideoReformatter()  # one for all frames: a frame's own would set swscale up anew each time
+    reformatter = VideoReformatter()  # one for all frames: a frame's own would set swscale up each time
     with container:
         try:
             index = next(indices, None)

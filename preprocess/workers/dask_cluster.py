@@ -52,6 +52,7 @@ ResultT = TypeVar("ResultT")
 ROOT = Path(__file__).resolve().parents[2]
 CONNECT_SECONDS = 8
 COUNT_WORKERS_EVERY_S = 5.0
+LOST_AFTER_COUNTS = 3  # without workers; Dask may lose one of ours that starts again while the last is taken off its list
 POLL_S = 0.01  # each thread has its next item, so none waits for this
 ITEMS_PER_THREAD = 2  # one that runs, and the next
 ITEMS_FOR_NO_WORKER = 16  # so that a cluster that starts its workers when there is work sees some
@@ -79,7 +80,7 @@ def connected(address: str, timeout_s: float) -> Iterator[DaskCluster]:
 
 @contextmanager
 def own_cluster(workers: int) -> Iterator[Client]:
-    """A scheduler and so many worker processes of one thread each, on 127.0.0.1, for as long as the context."""
+    """A scheduler and `workers` worker processes of one thread each, on 127.0.0.1, that end with the context."""
     allow_open_files(workers * FILES_PER_WORKER)
     with (
         dask.config.set(
@@ -112,7 +113,11 @@ class LeaveInterrupts(WorkerPlugin):
 
 @contextmanager
 def running_cluster(address: str) -> Iterator[Client]:
-    """A connection to a scheduler that is not ours. Raises InputError when none answers."""
+    """A connection to a scheduler that is not ours.
+
+    Raises:
+        InputError: none answers.
+    """
     try:
         asyncio.run(greet(address))
     except (OSError, ValueError, TypeError, OverflowError) as error:  # in time, Dask, a scheduler, certificates, a port
@@ -190,6 +195,10 @@ class DaskCluster:
             self.empty_counts = 0 if self.threads else self.empty_counts + 1
             if self.empty_counts == 2:  # one alone may be a worker that starts, or starts again
                 say(f"the Dask scheduler at {self.address} has no workers: waiting for some (Ctrl-C to give up)")
+            if self.empty_counts >= LOST_AFTER_COUNTS and self.client.cluster is not None:
+                self.empty_counts = 0
+                for nanny in list(self.client.cluster.workers.values()):
+                    self.client.sync(nanny.restart)
         return self.threads * ITEMS_PER_THREAD or ITEMS_FOR_NO_WORKER
 
     def submit(self, function: Callable[[ItemT], ResultT], item: ItemT) -> Future[Any]:

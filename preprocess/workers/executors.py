@@ -3,14 +3,14 @@
 Workers die: memory runs out, a library crashes on a broken file, a machine goes away. One rule says what happens then,
 wherever the workers are:
 
-1. An item whose worker died is put aside, and the others continue.
-2. When they are all done, the items put aside are run again, one at a time, with no other item of ours beside them.
+1. An item whose worker died is set apart, and the others continue.
+2. When they are all done, the items set apart are run again, one at a time, with no other item of ours running.
 3. An item whose worker dies then as well is given up: it was alone, so this was its own doing, or it needs more memory than
    there is.
 4. With a time limit, the worker of an item that is over it is ended, and the item is given up without a second run.
 
 So nothing is lost to a worker that is killed, and an item is given up after its worker died twice, the second time with that
-item alone. (On processes both deaths were at that item. Dask also puts aside what only waited at a worker that died, and
+item alone. (On processes both deaths were at that item. Dask also sets apart what only waited at a worker that died, and
 there an item over its limit is one whose worker dies: it is given up in the second round.)
 """
 

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from itertools import islice
@@ -27,6 +27,7 @@ ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 CHECK_POOL_S = 1.0
 DEATH_SEEN_AFTER_S = 0.25
+END_S = 10.0
 MOST_FAILED_STARTS = 5
 UNEXPECTED_EXIT = 255
 
@@ -124,8 +125,9 @@ class Team(Generic[ItemT, ResultT]):
             self.begin(item)
 
     def close(self) -> None:
-        """End the workers, whatever they are in the middle of."""
+        """End the workers, once they are done with their items, or after `END_S`."""
         if self.pool is not None:
+            wait(self.running, END_S)
             self.pool.stop()
             self.context.close()  # before Pebble closes what a process that is still starting will look for
             self.pool.join()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from conftest import ROOT
+from conftest import run_here
 
 from train import checkpoint, devices
 from train.checkpoint import CheckpointMetadata
@@ -53,7 +51,8 @@ def pack(root: Path, folder: Path, *options: object) -> Path:
         ("preprocess/extract_frames.py", "--root", root, "--out", folder / "frames", *options),
         ("mindrecord/build.py", "--frames", folder / "frames", "--out", folder / "records"),
     ):
-        subprocess.run([sys.executable, str(ROOT / command), *map(str, arguments)], check=True, capture_output=True)
+        done = run_here(command, [*map(str, arguments)], folder)
+        assert done.returncode == 0, done.stderr
     return folder / "records"
 
 

@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, Run, make_ucf
+from conftest import ROOT, Run, listed_for_testing, make_ucf
 from eval_data import CLIP, pack, save_random
 
 from eval import evaluate, predict, video_windows
 from mindrecord import manifest
 from preprocess.common import cli
 from preprocess.frame_settings import FrameSettings
-from train import checkpoint, devices
+from train import checkpoint, devices, evaluation_windows
+from train.config import load_recipe
+from train.validation import held_out_videos
 
+pytestmark = pytest.mark.usefixtures("workers_here")
 CLASSES = ("Alpha", "Beta")
 SCHEMA_2 = ROOT / "tests/data/schema2.tar.xz"
 """Frames, records, run and report of commit 28e04f2, before catalogs and checkpoints recorded what later stages need."""
@@ -69,11 +72,11 @@ def saved(path: Path, frame_settings: FrameSettings | None) -> Path:
 @pytest.mark.parametrize(
     "options",
     [
-        ("--short-side", "128"),
-        ("--fps", "12.5"),
-        ("--max-frames", "40"),
-        ("--quality", "60"),
-        ("--short-side", "64", "--fps", "8", "--max-frames", "12", "--quality", "40", "--backend", "ffmpeg"),
+        pytest.param(("--short-side", "128"), marks=pytest.mark.slow),
+        pytest.param(("--fps", "12.5"), marks=pytest.mark.slow),
+        pytest.param(("--max-frames", "40"), marks=pytest.mark.slow),
+        pytest.param(("--quality", "60"), marks=pytest.mark.slow),
+        ("--short-side", "128", "--fps", "12.5", "--max-frames", "20", "--quality", "60"),
     ],
     ids=" ".join,
 )
@@ -88,9 +91,30 @@ def test_predict_gives_the_scores_of_evaluate_on_frames_of_any_settings(
     evaluated, predicted = scores(tmp_path / "report/predictions.json"), scores(tmp_path / "p.json")
     assert len(evaluated) == 2
     assert largest_difference(evaluated, predicted) < 1e-6
-    path = large / "video/Alpha/v_Alpha_g01_c01.avi"
-    ours, defaults = (list(video_windows.jpegs_of(path, one)) for one in (settings, FrameSettings()))
-    assert ours != defaults  # else this test could not fail
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--short-side", "128"),
+        ("--fps", "12.5"),
+        ("--max-frames", "40"),
+        ("--quality", "60"),
+        ("--short-side", "64", "--fps", "8", "--max-frames", "12", "--quality", "40", "--backend", "ffmpeg"),
+    ],
+    ids=" ".join,
+)
+def test_a_file_gives_the_windows_of_its_records_to_the_last_bit(
+    large: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    records = pack(large, tmp_path, *options)
+    settings = manifest.load(records).frame_settings
+    clip = replace(CLIP, size=48)
+    for video, packed_WTHWC in evaluation_windows.whole_videos(listed_for_testing(records, "1"), clip):
+        path = large / f"video/{video.name}.avi"
+        ours, defaults = (list(video_windows.jpegs_of(path, one)) for one in (settings, FrameSettings()))
+        assert ours != defaults  # else this test could not fail
+        assert np.array_equal(np.stack(list(video_windows.windows_of(ours, clip))), packed_WTHWC)
 
 
 def test_an_old_checkpoint_predicts_as_before_and_one_line_says_what_is_assumed(old: Path, run: Run, tmp_path: Path) -> None:
@@ -128,3 +152,9 @@ def test_evaluating_on_frames_of_other_settings_says_so(
     path = saved(tmp_path / "last.ckpt", FrameSettings(short_side=128))
     run_main(evaluate, "--records", records, "--checkpoint", path)
     assert "was trained on frames of short_side 128, not 240 as in" in capsys.readouterr().out
+
+
+def test_old_records_hold_out_the_videos_that_they_held_out(old: Path) -> None:
+    recipe = load_recipe(old / "run/config.yaml")
+    names = held_out_videos(old / "records", manifest.load(old / "records"), "1", recipe)
+    assert names == {"Alpha/v_Alpha_g02_c01", "Beta/v_Beta_g03_c01"}  # as its commit did

@@ -20,6 +20,7 @@ from preprocess.common.errors import InputError
 from train.config import load_recipe
 from train.validation import held_out_videos
 
+pytestmark = pytest.mark.usefixtures("workers_here")
 HMDB51 = "{film}_wave_u_nm_np1_fr_med_{clip}"
 
 

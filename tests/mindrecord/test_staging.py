@@ -62,7 +62,7 @@ def test_a_damaged_line_is_refused_by_name(tmp_path: Path, line: bytes) -> None:
     assert path.read_bytes().startswith(line)
 
 
-def test_another_plan_begins_anew_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_plan_starts_over_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     building = left_by_another_run(tmp_path / "r")
     (building.records / SHARDS[0].file).write_bytes(b"x")
     assert Building(tmp_path / "r").begin({**PLAN, "seed": 1}) == {}
@@ -126,7 +126,7 @@ def test_after_kill_9_the_finished_shards_are_kept_and_the_bytes_are_those_of_an
     data = bytearray(damaged.read_bytes())
     data[-1] ^= 1
     damaged.write_bytes(data)
-    assert "shards are there from a run before" in run(COMMAND, *arguments(frames, tmp_path / "r")).stdout
+    assert "shards are kept from a previous run" in run(COMMAND, *arguments(frames, tmp_path / "r")).stdout
     status = (tmp_path / "r" / first).stat()
     assert (status.st_ino, status.st_mtime_ns) == (inode, written_ns)
     assert contents(tmp_path / "r") == contents(tmp_path / "undisturbed")

@@ -66,7 +66,7 @@ def test_the_derived_list_takes_its_subsets_from_the_csv_beside_it(tmp_path: Pat
     write(tmp_path, official(DATABASE))
     expected = read_catalog("activitynet", tmp_path)
     write(tmp_path, {f"v_{name}": {"annotations": entry["annotations"]} for name, entry in DATABASE.items()})
-    with pytest.raises(InputError, match=r"no subsets: put the official file there, or .*video_info_new\.csv beside it"):
+    with pytest.raises(InputError, match=r"no subsets: put the official file there, or .*video_info_new\.csv next to it"):
         read_catalog("activitynet", tmp_path)
     rows = "".join(f"v_{name},9,{entry['subset']}\n" for name, entry in DATABASE.items())
     (tmp_path / "split/video_info_new.csv").write_text("video,numFrame,subset\n" + rows, encoding="utf-8")

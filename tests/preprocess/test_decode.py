@@ -13,7 +13,7 @@ from conftest import make_video
 
 from preprocess import jpeg
 from preprocess.common.errors import InputError
-from preprocess.decoding.backends import check_backend, open_video
+from preprocess.decoding.backends import check_name, open_video
 from preprocess.decoding.ffmpeg_backend import find_ffmpeg
 from preprocess.decoding.riff import missing_bytes
 from preprocess.decoding.types import DecodeError, target_size
@@ -208,7 +208,7 @@ def test_dropping_a_video_early_leaves_no_ffmpeg_behind(tmp_path: Path) -> None:
 
 def test_an_unknown_backend_is_refused_by_name() -> None:
     with pytest.raises(InputError, match="--backend ffmpg is not known; did you mean ffmpeg"):
-        check_backend("ffmpg")
+        check_name("ffmpg")
 
 
 def test_the_rate_is_exact(tmp_path: Path) -> None:

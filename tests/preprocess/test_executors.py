@@ -11,6 +11,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from executor_jobs import (
 
 from preprocess.common.errors import InputError
 from preprocess.workers import executors
+from preprocess.workers.outcomes import Died
 
 needs_dask = pytest.mark.skipif(
     importlib.util.find_spec("distributed") is None, reason="Dask is not installed: requirements-cluster.lock has it"
@@ -183,6 +185,24 @@ def test_items_are_taken_as_workers_become_free_and_leaving_early_ends_the_worke
     assert set(children(os.getpid())) - before
     results.close()  # type: ignore[attr-defined]
     wait_until(lambda: all(map(gone, pids)), "the workers have not ended")
+
+
+@needs_dask
+def test_workers_of_our_own_cluster_that_dask_has_lost_are_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dask_cluster = importlib.import_module("preprocess.workers.dask_cluster")
+    monkeypatch.setattr(dask_cluster, "COUNT_WORKERS_EVERY_S", 0.3)
+    with (
+        dask_cluster.connected("local:1", 0.0) as executor,
+        closing(executor.outcomes(square, jobs(tmp_path, 4))) as outcomes,
+    ):
+        first = next(outcomes)
+        (nanny,) = executor.client.cluster.workers.values()
+        nanny.auto_restart = False
+        os.kill(first.pid, signal.SIGKILL)
+        others = [outcome.item if isinstance(outcome, Died) else outcome for outcome in outcomes]
+    assert sorted(other.number for other in [first, *others]) == [0, 1, 2, 3]
 
 
 @everywhere

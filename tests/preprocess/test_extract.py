@@ -181,7 +181,7 @@ def test_a_video_whose_decoder_hangs_fails_after_its_time_and_the_others_are_don
 ) -> None:
     script, *flags = command.split()
     arguments = [*flags, "--root", ucf, "--out", tmp_path / "out", "--backend", "ffmpeg", "--video-timeout", 2]
-    done = run(script, *arguments, code=2)
+    done = run(script, *arguments, code=2, new_process=True)
     assert "failed: Beta/v_Beta_g02_c01.avi: it was not done after 2 s, the limit that --video-timeout sets" in done.stdout
     assert "1 failed, --max-failures is 0" in error_line(done)
     entries = ledger.read(tmp_path / "out")
@@ -189,7 +189,7 @@ def test_a_video_whose_decoder_hangs_fails_after_its_time_and_the_others_are_don
     (pid,) = hanging_ffmpeg.read_text().split()  # not run again
     assert gone(int(pid))
     assert not [path for path in (tmp_path / "out").rglob("*") if "v_Beta_g02_c01" in path.name]
-    run(script, *arguments, "--max-failures", 1)
+    run(script, *arguments, "--max-failures", 1, new_process=True)
 
 
 def test_a_time_limit_below_0_is_refused(ucf: Path, tmp_path: Path, run: Run) -> None:
@@ -263,7 +263,7 @@ def test_names_full_of_signs_and_metadata_that_is_not_utf8_are_no_obstacle(tmp_p
         (("--qualty", "3"), "Unrecognized options: --qualty"),
         (("--workers", "x"), "--workers"),
         (("--layout", "tar"), "invalid choice 'tar' for argument '--layout'"),
-        (("--backend", "decord"), "--backend decord is not known"),
+        (("--backend", "decord"), "invalid choice 'decord' for argument '--backend'. Expected one of ('pyav', 'ffmpeg')"),
         (("--fps", "-1"), "is not a number of 0 or more"),
         (("--fps", "nan"), "is not a number of 0 or more"),
         (("--workers", "-1"), "--workers -1 is not 0 or more"),

@@ -36,7 +36,7 @@ def test_25_kills_at_random_moments_leave_the_bytes_of_an_undisturbed_run(
     whole_s = time.monotonic() - began
     moments = random.Random(0)
     killed = 0
-    for attempt in range(KILLS):  # each gets, on average, through a 25th of the work: what ends by itself is begun anew
+    for attempt in range(KILLS):  # each gets, on average, through a 25th of the work: what ends by itself is started again
         process = begin([*options, "--out", str(tmp_path / "f")])
         time.sleep(moments.uniform(0.2, 0.2 + 2 * whole_s / KILLS + 0.8))
         assert process.poll() in (None, 0), f"attempt {attempt}"

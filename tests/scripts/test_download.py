@@ -154,7 +154,7 @@ def test_a_mirror_that_is_no_folders_address_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("ranges", "name", "says"),
-    [(True, "none.rar", "none.rar cannot be fetched .HTTP Error 404"), (False, "a.rar", "its server cannot go on with")],
+    [(True, "none.rar", "none.rar cannot be fetched .HTTP Error 404"), (False, "a.rar", "its server cannot resume")],
 )
 def test_a_server_that_does_not_help_is_named(ranges: bool, name: str, says: str, site: type[Site], tmp_path: Path) -> None:
     site.files["a.rar"] = b"abc"
@@ -171,7 +171,7 @@ def test_a_file_that_no_longer_comes_is_given_up_and_kept(
     site.files["a.rar"] = bytes(1000)
     site.breaks["a.rar"] = 100
     monkeypatch.setattr(download, "WAIT_S", 0)
-    with pytest.raises(InputError, match="gave nothing 5 times: run again to go on"):
+    with pytest.raises(InputError, match="gave nothing 5 times: run again to resume"):
         download.fetch(site.address + "a.rar", tmp_path / "a.rar")
     assert (tmp_path / "a.rar.part").stat().st_size == 999
 

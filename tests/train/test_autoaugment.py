@@ -19,7 +19,7 @@ RAMP = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
 
 
 def several(image_HWC: np.ndarray, made: Operation, times: int = 1) -> list[np.ndarray]:
-    """What an operation makes of an image, drawn anew each time."""
+    """What an operation makes of an image, with new draws each time."""
     rng = np.random.default_rng(1)
     return [made(image_HWC, rng) for _ in range(times)]
 

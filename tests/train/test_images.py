@@ -73,10 +73,10 @@ def digest(batches: list[dict[str, np.ndarray]]) -> str:
     return hashlib.sha256(b"".join(batch["clip"].tobytes() for batch in batches)).hexdigest()
 
 
-def test_packing_names_what_does_not_decode_and_encodes_anew_what_only_pil_reads(textures: tuple[Path, str]) -> None:
+def test_packing_names_what_does_not_decode_and_encodes_again_what_only_pil_reads(textures: tuple[Path, str]) -> None:
     records, said = textures
     assert "failed: train/dots/train_00002.JPEG: does not decode" in said
-    assert "10 files are no RGB or grey JPEGs without a flaw and are encoded anew, at quality 95" in said  # CMYK
+    assert "10 files are not flawless RGB or grey JPEGs and are encoded again, at quality 95" in said  # CMYK
     packed = manifest.load(records)
     assert [video.video_id for video in packed.absent] == ["train_00002"]
     assert sum(shard.videos for shard in packed.shards) == 10 * (TRAIN + VAL) - 1

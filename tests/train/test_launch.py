@@ -65,7 +65,7 @@ def test_a_rank_that_is_killed_ends_the_launch_and_resuming_gives_the_bits_of_a_
     assert launcher.wait(END_S) == 128 + signal.SIGKILL
     assert not alive(launcher)
     assert f"error: rank 1 ended with {128 + signal.SIGKILL}" in log.read_text()
-    assert f"to go on from the last checkpoint: sh scripts/train_8p.sh --resume {folder}" in log.read_text()
+    assert f"to resume from the last checkpoint: sh scripts/train_8p.sh --resume {folder}" in log.read_text()
     launcher = launch(log, "--resume", folder)
     assert launcher.wait(2 * END_S) == 0, log.read_text()
     assert undisturbed.wait(2 * END_S) == 0
@@ -150,13 +150,13 @@ def test_a_signal_to_the_launcher_lets_the_ranks_save_and_leaves_nothing_behind(
     launcher.send_signal(number)
     assert launcher.wait(END_S) == 128 + number
     assert not alive(launcher)
-    assert f"saved; to go on: sh scripts/train_8p.sh --resume {folder}" in log.read_text()
+    assert f"saved; to resume: sh scripts/train_8p.sh --resume {folder}" in log.read_text()
     epochs = len(untimed(folder))
     launcher = launch(log, "--resume", folder)
     wait_for_epochs(launcher, folder, epochs + 1)
     launcher.send_signal(number)
     assert launcher.wait(END_S) == 128 + number
-    assert "going on after step" in log.read_text()
+    assert "resuming after step" in log.read_text()
 
 
 @pytest.mark.slow
@@ -200,14 +200,14 @@ def test_nothing_is_written_into_a_folder_that_is_something_else(
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs/file").touch()
     monkeypatch.setenv("DEVICES", "2")
-    assert says in error_line(run("train/launch.py", option, "theirs", code=2))
+    assert says in error_line(run("train/launch.py", option, "theirs", code=2, new_process=True))
     assert [p.name for p in (tmp_path / "theirs").iterdir()] == ["file"]
 
 
 def test_many_hosts_need_a_name_for_their_run_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"HOSTS": "2", "HOST_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "8118"}.items():
         monkeypatch.setenv(name, value)
-    assert "HOSTS=2 needs --out, the same on every host" in error_line(run("train/launch.py", code=2))
+    assert "HOSTS=2 needs --out, the same on every host" in error_line(run("train/launch.py", code=2, new_process=True))
 
 
 def test_each_host_gives_msrun_its_own_number_and_all_else_alike(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         said, _ = workers.communicate(timeout=150)
     finally:
-        with suppress(ProcessLookupError):  # when msrun is ended its workers go on
+        with suppress(ProcessLookupError):  # when msrun is ended its workers continue
             os.killpg(workers.pid, signal.SIGKILL)
     assert workers.returncode == 0, said.decode()
     return out

@@ -76,15 +76,15 @@ def test_a_run_that_was_killed_and_stopped_ends_with_the_bits_of_one_left_alone(
     process.kill()
     process.wait()
     said = error_line(run(COMMAND, "--resume", disturbed, "--epochs", 50, "--loader", "processes", code=2))
-    assert f"epochs is 50, not {EPOCHS}: --resume goes on with the run's own recipe" in said
+    assert f"epochs is 50, not {EPOCHS}: --resume keeps the run's own recipe" in said
     done = checkpoint.load_for_resume(disturbed / "last.ckpt")[1]
     process = begin(log, "--resume", disturbed / "last.ckpt", "--tensorboard")
     wait_for_epochs(process, disturbed, done.epoch + 3)
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
     output = log.read_text()
-    assert f"going on after step {done.epoch * 2 + done.step} of {EPOCHS * 2}" in output
-    assert output.endswith(f"stopped by SIGINT and saved; to go on: python train/train.py --resume {disturbed}\n")
+    assert f"resuming after step {done.epoch * 2 + done.step} of {EPOCHS * 2}" in output
+    assert output.endswith(f"stopped by SIGINT and saved; to resume: python train/train.py --resume {disturbed}\n")
     assert undisturbed.wait() == 0
     run(COMMAND, "--resume", disturbed)
     for name in ("last.ckpt", "best.ckpt"):
@@ -107,7 +107,7 @@ def test_a_mistake_gets_one_line_and_no_run_folder(
 ) -> None:
     options = arguments if "--resume" in arguments else (*SMALL, "--records", records, "--out", "run", *arguments)
     assert says in error_line(run(COMMAND, *options, code=2))
-    assert not list(tmp_path.iterdir())
+    assert not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
 
 
 FULL_DISK = """
@@ -175,9 +175,9 @@ def test_two_ranks_write_one_run_folder_that_evaluation_reads(records: Path, tmp
         command, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["logs", "run"]
+    assert sorted(p.name for p in tmp_path.iterdir() if p.suffix != ".lock") == ["logs", "run"]
     assert [line["step"] for line in untimed(tmp_path / "run")] == [2, 4]  # six videos, two ranks of two
     assert checkpoint.load_for_resume(tmp_path / "run/last.ckpt")[1].ranks == 2
-    assert "here are 1: go on with as many" in error_line(run(COMMAND, "--resume", tmp_path / "run", code=2))
+    assert "here are 1: resume with as many" in error_line(run(COMMAND, "--resume", tmp_path / "run", code=2))
     shown = run("eval/evaluate.py", "--records", records, "--checkpoint", tmp_path / "run/last.ckpt").stdout
     assert re.search(r"top-1 [\d.]+% of 2 videos", shown)

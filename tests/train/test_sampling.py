@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from train import sampling
 from train.sampling import SAMPLERS, Views, dense_clip, spread_windows, windows
 from train.training_data import clip_rng
 
@@ -19,6 +22,28 @@ class Drawn:
 
     def random(self, size: int | None = None) -> float | np.ndarray:
         return self.u if size is None else np.full(size, self.u)
+
+
+DRAWN = re.findall(r"^ +(\w+), stride (\d) +((?:[.xabc] +){11}[.xabc])", sampling.__doc__ or "", re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "stride", "drawing"), DRAWN, ids=[f"{name} {stride}" for name, stride, _ in DRAWN])
+def test_the_drawn_examples_are_what_the_functions_give(name: str, stride: str, drawing: str) -> None:
+    function, drawn = getattr(sampling, name), drawing.split()
+    if name == "windows":
+        found = function(12, 4, int(stride))
+    elif name == "spread_windows":
+        found = function(12, 4, int(stride), 2)
+    else:
+        found = function(12, 4, int(stride), Drawn(0.7))[None]
+    letters = sorted(set(drawn) - {"."})
+    assert len(found) == len(letters)
+    for window, letter in zip(found.tolist(), letters, strict=True):
+        assert sorted(set(window)) == [frame for frame, mark in enumerate(drawn) if mark == letter]
+
+
+def test_every_sampler_has_a_drawn_example() -> None:
+    assert {name for name, *_ in DRAWN} == {f"{name}_clip" for name in SAMPLERS} | {"windows", "spread_windows"}
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +10,14 @@ import numpy as np
 import pytest
 from conftest import listed_for_testing
 
-from mindrecord import manifest
+from mindrecord import build_records, manifest
+from mindrecord.sources.frames import FramesOptions
 from preprocess.common.errors import InputError
 from train import evaluation_windows
 from train.config import ClipConfig
 from train.training_data import TrainingData, epoch_indices, training_videos
 from train.watchdog import Watchdog
 
-ROOT = Path(__file__).resolve().parents[2]
 CLIP = ClipConfig(
     frames=8,
     stride=1,
@@ -36,8 +34,8 @@ CLIP = ClipConfig(
 def segments(frames: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """The records with videos in segments of a number of frames that windows of 16 do or do not divide."""
     out = tmp_path_factory.mktemp("segments") / "records"
-    command = [sys.executable, str(ROOT / "mindrecord/build.py"), "--frames", str(frames), "--out", str(out)]
-    subprocess.run([*command, "--segment-frames", str(request.param)], check=True, capture_output=True)
+    options = FramesOptions(frames=frames, out=out, segment_frames=request.param)
+    assert build_records.main(options) == 0
     return out
 
 

@@ -35,7 +35,7 @@ def pytorch_name(name: str) -> str:
 
 
 def drawn(network: ms.nn.Cell, seed: int = 0) -> dict[str, np.ndarray]:
-    """Weights for a network, by its names, drawn anew."""
+    """Weights for a network, by its names, newly drawn."""
     rng = np.random.default_rng(seed)
     return {p.name: rng.uniform(0.1, 1, p.shape).astype(np.float32) for p in network.get_parameters()}
 

@@ -186,7 +186,7 @@ class GloreResNetNormFirst(nn.Cell):
 
 
 def initialise(network: nn.Cell, weight_init: str) -> None:
-    """Draw the weights of all convolutions and of the head anew; units begin as the identity again.
+    """Draw new weights for all convolutions and the head; units begin as the identity again.
 
     The new values are set: to give a parameter another initialiser, as the zoo does, changes nothing on MindSpore 2.
     """

@@ -70,8 +70,9 @@ def new_shortcut(channels_in: int, channels_out: int, stride: int, shortcut_type
 
 class Block(nn.Cell):
     """A residual block: relu(shortcut(x) + F(x)). F is two 3x3x3 convolutions, or with an `expansion` above 1 a bottleneck,
-    1-3-1, with so many times `channels` out; the stride is on the first, or on the bottleneck's middle one. `last_gamma` is
-    the initial gamma of F's last batch norm, zeros or ones. (N, C_in, T, H, W) -> (N, C_out, T/s, H/s, W/s)."""
+    1-3-1, with that many times `channels` out; the stride is on the first, or on the bottleneck's middle one.
+    `last_gamma` is the initial gamma of F's last batch norm, zeros or ones. (N, C_in, T, H, W) -> (N, C_out, T/s, H/s,
+    W/s)."""
 
     def __init__(
         self, channels_in: int, channels: int, stride: int, expansion: int, shortcut_type: str, last_gamma: str
@@ -119,7 +120,7 @@ class Options:
     no_max_pool: bool = False
     """Leave out the max-pool after the stem."""
     zero_init_residual: bool = False
-    """Begin with the last gamma of every block's F at zero, so that a block first gives out its shortcut alone
+    """Initialise the last gamma of every block's F to zero, so that a block begins as its shortcut
     (arXiv:1706.02677, section 5.1); for training from scratch."""
 
 
@@ -191,8 +192,8 @@ class ResNet3D(nn.Cell):
 
 class WideResNet3D(ResNet3D):
     """float32 clip_NCTHW, already normalised -> logits_NK (arXiv:1711.09577, section 3.2; its k is 2): every convolution of
-    ResNet3D-50 has twice its channels, the stem's too as in the authors' present code, and a bottleneck gives out twice its
-    channels instead of four times."""
+    ResNet3D-50 has twice its channels, the stem's too as in the authors' present code, and the output of a bottleneck is
+    twice its channels instead of four times."""
 
     bottleneck_expansion = WIDE_EXPANSION
     k = WIDE_K
@@ -204,7 +205,11 @@ NetworkT = TypeVar("NetworkT", bound=ResNet3D)
 def build(
     network: type[NetworkT], name: str, depths: Collection[int], num_classes: int, options: dict[str, Any]
 ) -> NetworkT:
-    """A network of this kind, called `name`, which has these depths. Raises InputError on an option out of its range."""
+    """A network of this kind, called `name`, which has these depths.
+
+    Raises:
+        InputError: an option is out of its range.
+    """
     chosen = Options(**options)
     if chosen.depth not in depths:
         raise InputError(f"{name} has no depth {chosen.depth}: choose one of {', '.join(map(str, depths))}")
@@ -219,7 +224,11 @@ def build(
 
 
 def resnet3d(num_classes: int, **options: Any) -> ResNet3D:
-    """ResNet3D of arXiv:2004.04968 with `num_classes` logits, K; see `Options`. Raises InputError on one out of range."""
+    """ResNet3D of arXiv:2004.04968 with `num_classes` logits, K; see `Options`.
+
+    Raises:
+        InputError: an option is out of its range.
+    """
     return build(ResNet3D, "resnet3d", DEPTHS, num_classes, options)
 
 
