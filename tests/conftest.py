@@ -178,14 +178,22 @@ def records(frames: Path) -> Path:
 
 
 @pytest.fixture
-def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What commands give to workers is done in this process: for tests of what comes out, not of workers, which take
-    seconds to import MindSpore."""
+def workers_here() -> Iterator[None]:
+    """What commands give to workers is done in this process; see `without_workers`."""
+    with without_workers():
+        yield
+
+
+@contextlib.contextmanager
+def without_workers() -> Iterator[None]:
+    """For what comes out of commands, not of workers, which take seconds to import MindSpore."""
 
     def run_in_turn(function: Callable[[Any], Any], items: Iterable[Any], *_: object, **__: object) -> Iterator[Any]:
         return map(function, items)
 
-    monkeypatch.setattr(executors, "run", run_in_turn)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executors, "run", run_in_turn)
+        yield
 
 
 @pytest.fixture
