@@ -81,7 +81,7 @@ def main(options: Options) -> int:
 
 
 def label_of(options: Options, class_names: tuple[str, ...]) -> int | None:
-    """The class that is asked for."""
+    """The class to explain."""
     return None if options.class_name is None else class_names.index(options.class_name)
 
 

@@ -34,7 +34,7 @@ class Rank:
 
 
 def is_scheduler() -> bool:
-    """Whether msrun started this process as the scheduler of its ranks' communication, of which there is none here."""
+    """Whether msrun started this process as the scheduler of its ranks; evaluation needs none."""
     return os.environ.get("MS_ROLE") == "MS_SCHED"
 
 
@@ -82,7 +82,7 @@ class ScoreExchange:
             np.save(partial, score_WK)
 
     def gather(self) -> list[NDArray[np.float32]]:
-        """The scores of all ranks but the first, in order, waiting for those that are not there; their files are removed."""
+        """Wait for the scores of all ranks but the first; returns them in order and removes their files."""
         began = said = time.monotonic()
         while waiting := [rank for rank in range(1, self.ranks) if not self.path(rank).is_file()]:
             time.sleep(POLL_S)

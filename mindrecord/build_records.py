@@ -157,7 +157,7 @@ def same_split(out: Path, before: Manifest, source: Source) -> bool:
 
 
 def write_all(options: Options, building: Building, source: Source) -> Manifest:
-    """Plan and write every shard that is not there yet into `building`; returns what the manifest has to say."""
+    """Plan the shards and write the missing ones into `building`; returns the manifest."""
     tasks = shard_tasks(options, source, building.records)
     settings = pack_settings(options)
     plan = {

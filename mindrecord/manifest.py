@@ -30,8 +30,8 @@ class StoredFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """One MindRecord file and its index (`file` + ".db"), with what they must hold: `videos` whole, in as many `rows` or
-    more."""
+    """One MindRecord file and its index (`file` + ".db"), and their expected contents: `videos` complete videos in `rows`
+    rows (rows >= videos)."""
 
     file: str
     flags: tuple[int, ...]
@@ -124,7 +124,7 @@ def save(manifest: Manifest, folder: Path) -> None:
 
 
 def load(folder: Path) -> Manifest:
-    """Read a records folder and check that every shard is there with its size.
+    """Read a records folder and check that it has every shard, with its size.
 
     Raises:
         InputError: the folder is no records folder, is of another schema, or a shard is missing or cut.
@@ -183,7 +183,7 @@ def shard_from_json(value: dict[str, Any]) -> Shard:
 
 
 def size_problem(folder: Path, file: StoredFile) -> str:
-    """What is wrong with the file's size, and what to do; an empty text when it is there with its size."""
+    """What is wrong with the file's size, and what to do; empty if nothing is."""
     path = folder / file.name
     found = path.stat().st_size if path.is_file() else None
     if found == file.size_bytes:

@@ -181,7 +181,7 @@ def find_leaks(packed: Manifest, videos: Iterable[FoundVideo]) -> list[Leak]:
 
 
 def leak_problems(packed: Manifest, leaks: Iterable[Leak]) -> list[str]:
-    """A line for each leak that is not the official lists' own."""
+    """A line for each leak that the official lists do not have."""
     return [
         f"{leak.test.shard}: in split {leak.split} {leak.test.name} tests and {leak.train.name} in {leak.train.shard} "
         f"trains, both of group {leak.group}: {OTHER_SPLIT[packed.split_source.drawn]}"

@@ -68,7 +68,7 @@ def write_shard(task: ShardTask) -> Shard:
 
 
 def described(task: ShardTask) -> Shard | None:
-    """The task's shard as it is on disk; None when it or its index is not there."""
+    """The task's shard as it is on disk; None if it or its index is missing."""
     index = index_path(task.path)
     if not (task.path.is_file() and index.is_file()):
         return None

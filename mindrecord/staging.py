@@ -60,10 +60,10 @@ class Building:
         self.journal.append(shard)
 
     def publish(self) -> None:
-        """Rename the records into place. An empty folder that stands there is replaced."""
+        """Rename the records into place. An empty folder there is replaced."""
         os.rename(self.records, self.out)
         self.remove()
 
     def remove(self) -> None:
-        """Delete the folder, if it is there."""
+        """Delete the folder, if it exists."""
         shutil.rmtree(self.folder, ignore_errors=True)

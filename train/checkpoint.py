@@ -115,7 +115,7 @@ def write(path: Path, parameters: Mapping[str, Any], texts: Mapping[str, str]) -
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without MindSpore's log: what it says of a file, the exception says too."""
+    """Silence MindSpore's log, which repeats what its exceptions say."""
     logging.disable(logging.CRITICAL)
     try:
         yield
@@ -146,7 +146,7 @@ def load_for_resume(path: Path) -> tuple[CheckpointMetadata, TrainState, dict[st
 
 
 def read(path: Path) -> tuple[CheckpointMetadata, TrainState | None, dict[str, Any]]:
-    """All that is in a checkpoint.
+    """Read everything in a checkpoint.
 
     Raises:
         InputError: as `load`.

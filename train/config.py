@@ -301,7 +301,7 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def difference(recipe: Recipe, other: Recipe) -> str:
-    """The first value that two recipes have differently, in words; an empty text when they are alike."""
+    """The first value in which two recipes differ, such as `epochs is 3, not 2`; empty if none does."""
     ours, theirs = flat(recipe), flat(other)
     return next((f"{name} is {ours[name]}, not {theirs[name]}" for name in ours if ours[name] != theirs[name]), "")
 

@@ -92,7 +92,7 @@ def work_aside(inside: Path | None = None) -> Iterator[Path]:
 
 
 def on_any_rank(here: bool, ranks: int) -> bool:
-    """Whether it is so on any of the ranks, all of which have to call this."""
+    """Whether the condition holds on any rank. All ranks must call this."""
     if ranks == 1:
         return here
     total = ops.AllReduce(ops.ReduceOp.SUM)(ms.Tensor([float(here)], ms.float32))  # all that the CPU knows

@@ -77,7 +77,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One line: how it is, of what, in words, and unless it is ok what to do."""
+    """One line of the output: state, subject, text, and unless the state is ok a remedy."""
 
     state: str
     what: str
@@ -120,7 +120,7 @@ def check_network(recipe: Recipe) -> None:
 
 
 def examine(options: Options, recipe: Recipe | None, cluster: Cluster) -> Iterator[Finding]:
-    """All findings, in turn."""
+    """All findings, in the order of the output."""
     on_ascend = False
     yield from libraries(installed_versions(), locked_versions())
     try:
@@ -154,7 +154,7 @@ def error_of(what: str, error: InputError) -> Finding:
 
 
 def installed_versions() -> dict[str, str]:
-    """Version by name of what is installed of requirements.in, "python" among them."""
+    """Installed version of each package in requirements.in, and of "python", by name."""
     found = {"python": platform.python_version()}
     for name in locked_versions():
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

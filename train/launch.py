@@ -170,7 +170,7 @@ class Launch:
 
 
 def named(arguments: list[str], *names: str) -> Path | None:
-    """What the last of these options names; None when there is none."""
+    """The value of the last of these options; None if it was not given."""
     chosen = None
     for i, argument in enumerate(arguments):
         name, _, value = argument.partition("=")

@@ -114,7 +114,7 @@ def measure(batches: Callable[[], Iterator[Batch]], step: nn.Cell, steps: int) -
 
 
 class First(nn.Cell):
-    """The first value of a tensor. To compute it, all of the tensor has to be on the device."""
+    """The first value of a tensor: computing it requires the whole tensor on the device."""
 
     def construct(self, values: ms.Tensor) -> ms.Tensor:
         return values.reshape(-1)[0]
@@ -149,7 +149,7 @@ def lines(times: Times, clips: int, is_images: bool) -> list[str]:
 
 
 def verdict(times: Times, is_images: bool) -> str:
-    """What limits training, and what would help, in words."""
+    """What limits training, and what would help, as text."""
     waiting = times.waiting / times.together
     if waiting < MUCH and times.sending < MUCH * times.network:
         return (

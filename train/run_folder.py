@@ -33,7 +33,7 @@ PACKAGES = ("mindspore", "numpy", "av", "pillow", "opencv-python-headless", "sim
 
 
 def new_folder(recipe: Path) -> Path:
-    """Where a run of this recipe goes that is told nothing else."""
+    """The default folder for a run of this recipe."""
     return RUNS / f"{recipe.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
@@ -172,7 +172,7 @@ def metrics_journal(folder: Path) -> Journal[dict[str, Any]]:
 
 
 def event_writer(folder: Path, epochs: int) -> Any:
-    """TensorBoard's writer into the folder; steps after `epochs` that are there already are void."""
+    """TensorBoard's writer into the folder; steps after `epochs` that it holds are discarded."""
     import tensorboardX
 
     return tensorboardX.SummaryWriter(str(folder / "tensorboard"), purge_step=epochs + 1 if epochs else None)

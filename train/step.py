@@ -256,7 +256,7 @@ def next_scale(scale: Tensor, without_overflow: Tensor, finite: Tensor) -> tuple
 
 
 def before(batch: Tensor) -> Tensor:
-    """Each one's neighbour in the batch: the one before it, and the last one's for the first."""
+    """The batch rolled by one: each element's predecessor, the last for the first."""
     return ops.concat((batch[-1:], batch[:-1]))
 
 

@@ -179,7 +179,7 @@ def resume_state(step: nn.Cell, begun: TrainState, last: Path) -> TrainState:
 
 
 def print_summary(run: Run, packed: Manifest, network: nn.Cell, progress: TrainState) -> None:
-    """Say what is trained on what."""
+    """Print what is trained, and on what."""
     recipe = run.recipe
     if packed.assumed:
         say(packed.assumed)
@@ -221,7 +221,7 @@ def open_folder(options: Options, packed: Manifest, folder: Path, device: str, r
 
 
 def run_training(run: Run, network: nn.Cell, step: nn.Cell, progress: TrainState, out: Path) -> int:
-    """Train, and say how it ended."""
+    """Train, and print how it ended."""
     began = time.monotonic()
     run.stop.listening = True
     try:

@@ -116,7 +116,7 @@ class Loop(ms.Callback):
         return devices.on_any_rank(self.run.stop.number != 0, self.run.data.ranks)
 
     def so_far(self) -> str:
-        """The epoch's accuracy on what it trained with, its speed and its wait."""
+        """The epoch's training accuracy, speed and data wait, as text."""
         _, hits, clips = self.totals.asnumpy()
         wait = self.progress.waited_s / max(self.progress.seconds, 1e-9)
         return f"accuracy {hits / max(clips, 1):.1%}  {self.clips_per_s:.1f} clips/s  data wait {wait:.0%}"

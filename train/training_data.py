@@ -153,7 +153,7 @@ class TrainingData:
         return clip_NTHWC, labels, places[:, 3].astype(np.float32)
 
     def count(self, read: int = 0, decoded: int = 0) -> None:
-        """Tell the watchdog, if there is one."""
+        """Count in the watchdog, if the stream has one."""
         if self.watchdog:
             self.watchdog.count(read, decoded)
 

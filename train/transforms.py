@@ -149,7 +149,7 @@ def decode_views(jpegs: Sequence[Buffer], boxes: Sequence[Box], out_CTHWC: Bytes
 
 
 def reduction(box: Box, size: int) -> int:
-    """By how much to shrink a frame as it is decoded, 1, 2, 4 or 8, for the box to keep at least size x size pixels."""
+    """The factor by which to shrink a frame in decoding, 1, 2, 4 or 8, so that the box keeps at least size x size pixels."""
     by = 1
     while by < 8 and box.height * box.width >= (2 * by * size) ** 2:
         by *= 2

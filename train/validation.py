@@ -66,7 +66,7 @@ def held_out_videos(records: Path, packed: Manifest, split: str, recipe: Recipe)
 
 
 def validation_videos(records: Path, packed: Manifest, split: str, recipe: Recipe, names: frozenset[str]) -> list[Video]:
-    """The videos that the best checkpoint is chosen on: those held out, or the test list; none where it is not chosen."""
+    """The videos that choose the best checkpoint: those held out, or the test list; none if no checkpoint is chosen."""
     if recipe.choose_best_on == "test":
         return videos_of_split(records, packed, split, TEST)
     videos = videos_of_split(records, packed, split, TRAIN) if names else []

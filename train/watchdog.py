@@ -44,5 +44,5 @@ class Watchdog:
         return f"stuck in {'decoding and augmenting' if self.read > self.decoded else 'reading shards'} ({clips})"
 
     def stop(self) -> None:
-        """The first batch is there."""
+        """The first batch has come."""
         self.came.set()

@@ -101,7 +101,7 @@ def load_pretrained(network: nn.Cell, path: Path) -> Report:
 
 
 def own_name(name: str, wanted: Container[str]) -> str | None:
-    """The network's name of a tensor that is called `name` by MindSpore or PyTorch; None when the network has none such."""
+    """The network's name for a tensor that MindSpore or PyTorch calls `name`; None if it has no such tensor."""
     owner, _, leaf = name.rpartition(".")
     ours = NORM_NAMES.get(leaf)
     candidates = [name] if ours is None else [name, f"{owner}.{ours}", f"{owner}.bn2d.{ours}"]

@@ -63,7 +63,7 @@ def matrix(confusion_KK: np.ndarray[Any, Any], names: list[str]) -> dict[str, An
 
 
 def curves(run_folder: Path) -> str | None:
-    """The run's curves as a data URI, if they are there."""
+    """The run's curves as a data URI; empty if it has none."""
     path = run_folder / CURVES
     return data_uri(path.read_bytes(), "image/svg+xml") if path.is_file() else None
 

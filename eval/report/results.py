@@ -31,7 +31,7 @@ ANOTHER_SPLIT = "the checkpoint was trained on records with another split: it ma
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Metrics, scores and where they come from; `missing` listed test videos were not there to be scored."""
+    """Metrics, scores and their sources; `missing` listed test videos were not scored."""
 
     metrics: Metrics
     scores: tuple[VideoScore, ...]
@@ -61,7 +61,7 @@ class Evaluation:
         return self.meta.dataset == self.dataset and len(hashes) == 2
 
     def headline(self) -> list[str]:
-        """The figures in words, each with its denominator."""
+        """The figures as text, each with its denominator."""
         f = self.metrics
         low, high = wilson_interval(f.top1, f.videos)
         absent = f"; {self.missing} listed videos are missing and not counted" if self.missing else ""
@@ -117,7 +117,7 @@ class Evaluation:
 
 
 def protocol(clip: ClipConfig, views: Views) -> str:
-    """What was scored, in words."""
+    """The protocol as text."""
     apart = f", {clip.stride} apart" if clip.stride > 1 else ""
     number = f"{views.clips} windows of {clip.frames} frames{apart}, spread over the video"
     if not views.clips:

@@ -118,7 +118,7 @@ ELSEWHERE: Mapping[str, tuple[Step, ...]] = {
 
 
 def locate(dataset: str, listed: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
-    """Listed path -> path on disk, for those that are there. Pure; `listed` and `paths` hold each path once."""
+    """Listed path -> path on disk, for those that exist. Pure; `listed` and `paths` hold each path once."""
     located: dict[str, str] = {}
     if dataset in PARTS:
         for part in PARTS[dataset]:

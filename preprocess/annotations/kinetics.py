@@ -75,7 +75,7 @@ def read(root: Path, dataset: str) -> Catalog:
 
 
 def lists(folder: Path) -> list[tuple[Path, int]]:
-    """The lists that are there with the flag that each gives.
+    """The lists that exist, each with the flag that it gives.
 
     Raises:
         InputError: there is none, or two of one kind.

@@ -98,7 +98,7 @@ def run_parsed(main: Callable[[OptionsT], int], parser: Callable[[list[str]], Op
 
 
 def nobody_reads(output: TextIO) -> bool:
-    """Whether the other end of an output's pipe is closed; what is left to write is then dropped."""
+    """Whether the other end of an output's pipe is closed. If so, drops what is left to write."""
     poll = select.poll()
     poll.register(output, 0)  # 0: only what goes wrong
     if not poll.poll(0):

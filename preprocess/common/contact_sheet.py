@@ -78,7 +78,7 @@ def draw_sheet(rows: Sequence[SheetRow]) -> Image.Image:
 
 
 def shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The text, its middle left out where it is wider than `width` pixels."""
+    """The text, with its middle elided if it is wider than `width` pixels."""
     if font.getlength(text) <= width:
         return text
     half = len(text) // 2

@@ -39,7 +39,7 @@ class Journal(Generic[RecordT]):
         self.complete = False
 
     def read(self) -> list[RecordT]:
-        """All records, none where there is no file.
+        """All records; none if the file does not exist.
 
         Raises:
             InputError: a line is damaged.

@@ -179,7 +179,7 @@ class DaskCluster:
                 ready = [TimedOut(outcome.item) if isinstance(outcome, Died) else outcome for outcome in ready]
 
     def next_batch(self, finished: Any) -> list[tuple[Future[Any], Any]]:
-        """Wait for what is finished next, with an eye on whether there is anybody who could finish anything."""
+        """Wait for the next results, and count the workers meanwhile: without any, none will come."""
         while not (batch := finished.next_batch(block=False)):
             time.sleep(POLL_S)
             self.items_at_once()

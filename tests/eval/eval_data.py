@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from conftest import run_here
+from conftest import run_here, without_workers
 
 from train import checkpoint, devices
 from train.checkpoint import CheckpointMetadata
@@ -51,7 +51,8 @@ def pack(root: Path, folder: Path, *options: object) -> Path:
         ("preprocess/extract_frames.py", "--root", root, "--out", folder / "frames", *options),
         ("mindrecord/build.py", "--frames", folder / "frames", "--out", folder / "records"),
     ):
-        done = run_here(command, [*map(str, arguments)], folder)
+        with without_workers():
+            done = run_here(command, [*map(str, arguments)], folder)
         assert done.returncode == 0, done.stderr
     return folder / "records"
 

@@ -42,6 +42,7 @@ def test_a_row_gives_back_exactly_the_bytes_of_its_frames(frames: Path, records:
     assert seen == set(entries)
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_segments_of_a_video_follow_each_other_in_its_shard_and_make_it_whole(
     frames: Path, tmp_path: Path, run: Run
 ) -> None:
@@ -92,12 +93,14 @@ def test_a_cluster_writes_the_same_bytes(frames: Path, records: Path, tmp_path: 
         assert (tmp_path / "r" / path.name).stat().st_mode == path.stat().st_mode
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_second_run_keeps_what_is_there(frames: Path, records: Path, run: Run) -> None:
     before = {path: path.stat().st_mtime_ns for path in records.iterdir()}
     assert "already holds these frames" in run(COMMAND, "--frames", frames, "--out", records).stdout
     assert {path: path.stat().st_mtime_ns for path in records.iterdir()} == before
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_absent_videos_are_in_the_manifest(frames: Path, tmp_path: Path, run: Run) -> None:
     shutil.copytree(frames, tmp_path / "f")
     lines = [json.loads(line) for line in (tmp_path / "f/ledger.jsonl").read_text().splitlines()]
@@ -110,6 +113,7 @@ def test_absent_videos_are_in_the_manifest(frames: Path, tmp_path: Path, run: Ru
     assert sum(shard.rows for shard in packed.shards) == 7
 
 
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -132,6 +136,7 @@ def test_damaged_frames_are_named_and_no_records_folder_appears(
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_records_of_other_settings_or_frames_are_not_overwritten(
     frames: Path, records: Path, tmp_path: Path, run: Run
 ) -> None:
@@ -188,6 +193,7 @@ def make_one_video(folder: Path, sizes: list[int]) -> None:
     ledger.journal(folder).rewrite([entry])
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_page_holds_the_largest_row_however_large(tmp_path: Path, run: Run) -> None:
     """A video of more bytes than MindRecord's default page of 32 MiB."""
     make_one_video(tmp_path / "f", [12 * MIB] * 3)
@@ -197,6 +203,7 @@ def test_a_page_holds_the_largest_row_however_large(tmp_path: Path, run: Run) ->
     assert shard.size_bytes > 36 * MIB
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_video_too_large_for_a_page_is_told_how_to_be_cut(tmp_path: Path, run: Run) -> None:
     make_one_video(tmp_path / "f", [1] * 100)
     (entry,) = ledger.read(tmp_path / "f").values()
@@ -206,6 +213,7 @@ def test_a_video_too_large_for_a_page_is_told_how_to_be_cut(tmp_path: Path, run:
     assert says in error_line(done)
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_file_is_no_larger_than_asked(tmp_path: Path) -> None:
     """Rows of a third to one page, as MindRecord lays them out."""
     rng = np.random.default_rng(1)

@@ -47,6 +47,7 @@ def test_videos_give_the_shards_of_their_frames(frames: Path, records: Path, ucf
     assert "already holds these frames" in run(COMMAND, *arguments).stdout
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_videos_that_fail_or_are_missing_are_in_the_manifest_and_the_others_are_packed(
     ucf: Path, tmp_path: Path, run: Run
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_video_that_changes_while_it_is_packed_is_named(ucf: Path) -> None:
         videos.DecodedVideo(task, "other").read()
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_images_are_rows_of_one_frame_with_the_files_bytes(tmp_path: Path, run: Run) -> None:
     jpegs = make_images(tmp_path / "i")
     done = run(COMMAND, "--dataset", "imagenet", "--root", tmp_path / "i", "--out", tmp_path / "r", code=2)
