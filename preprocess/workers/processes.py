@@ -19,6 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
+from pebble.common.types import CONSTS
 
 from preprocess.common.errors import InputError
 from preprocess.workers.outcomes import Died, Outcome, TimedOut
@@ -28,6 +29,7 @@ ResultT = TypeVar("ResultT")
 CHECK_POOL_S = 1.0
 DEATH_SEEN_AFTER_S = 0.25
 END_S = 10.0
+LOCK_S = 3.0  # workers take an item in microseconds; one that is killed then leaves the lock to nobody
 MOST_FAILED_STARTS = 5
 UNEXPECTED_EXIT = 255
 
@@ -195,6 +197,7 @@ class Context(ForkServerContext):
 
 def set_up(pickled_function: bytes) -> None:
     """In a new worker: import the function, leave Ctrl-C to the parent, and end with it, even by kill -9."""
+    CONSTS.channel_lock_timeout = LOCK_S
     signal.signal(signal.SIGTERM, lambda *_: end(128 + signal.SIGTERM))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()

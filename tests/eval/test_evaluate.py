@@ -208,7 +208,7 @@ def independent_scores(video: Path, size: int, length: int, network: ms.nn.Cell)
     return np.array([*np.mean(softmax, axis=0), len(softmax)])
 
 
-@pytest.mark.parametrize("every", [40, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [70, pytest.param(1, marks=pytest.mark.slow)])
 def test_real_clips_get_the_windows_and_predictions_of_an_independent_implementation(
     every: int, shared: Path, tmp_path: Path
 ) -> None:

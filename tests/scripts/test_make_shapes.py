@@ -21,7 +21,8 @@ def scene() -> make_shapes.Scene:
     return make_shapes.make_scene(seed=5, group=2)
 
 
-def test_the_files_are_as_ucf101s(tmp_path: Path, run: Run) -> None:
+def test_the_files_are_as_ucf101s(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make_shapes, "FRAMES", (4, 6))  # quicker to draw
     run(COMMAND, "--out", tmp_path / "s", "--clips", 1, "--groups", 21)
     assert (tmp_path / "s/split/classInd.txt").read_bytes().startswith(b"1 MoveDown\r\n2 MoveLeft\r\n")
     assert (tmp_path / "s/split/trainlist01.txt").read_bytes().startswith(b"MoveDown/v_MoveDown_g08_c01.avi 1\r\n")
