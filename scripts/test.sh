@@ -14,5 +14,4 @@ echo "--- format";      ruff format --check .
 echo "--- mypy";        mypy
 echo "--- imports";     lint-imports
 echo "--- shellcheck";  shellcheck --shell=sh scripts/*.sh .ci/run
-# one process more than there are CPUs: many tests wait for processes of their own
-echo "--- pytest";      python -m pytest --numprocesses $(($(nproc) + 1)) --maxprocesses 5 --dist loadfile "$@"
+echo "--- pytest";      python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"
