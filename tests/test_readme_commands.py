@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import readme_workspace
-from conftest import ROOT, run_here, without_workers
+from conftest import ROOT, SHARED, run_here, without_workers
 
 from preprocess.common import cli
 from preprocess.common.errors import InputError
@@ -118,11 +118,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workspace(template: Path, tmp_path: Path, shared: Path) -> Path:
-    """A copy of it, with published weights where they are."""
+def workspace(template: Path, tmp_path: Path) -> Path:
+    """A copy of it, with weights in the published format where they are."""
     folder = tmp_path / "workspace"
     shutil.copytree(template, folder, symlinks=True, copy_function=os.link)
-    shutil.copy(shared / "reference/r3d50_w0125.pth", folder / "r3d50_KM_200ep.pth")
+    if SHARED.is_dir():
+        shutil.copy(SHARED / "reference/r3d50_w0125.pth", folder / "r3d50_KM_200ep.pth")
     return folder
 
 
@@ -143,6 +144,8 @@ def plain(command: str) -> str:
 @pytest.mark.usefixtures("workers_here")
 @pytest.mark.parametrize("command", rows())
 def test_a_command_of_a_readme_runs(command: str, workspace: Path) -> None:
+    if "r3d50_KM" in command and not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is not here: it holds weights in the published format")
     for needs, first in AFTER.items():
         if needs in command:
             run_row(first, workspace)
