@@ -151,9 +151,8 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout:
         holder = path.read_text(encoding="utf-8").strip() or "another process"
         raise InputError(f"{folder} is being written by {holder}: wait for it or choose another --out") from None
-    with lock.acquire():  # counted: released at the end of both
+    try:
         path.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
-        try:
-            yield
-        finally:
-            lock.release()
+        yield
+    finally:
+        lock.release()
