@@ -32,7 +32,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -52,7 +52,7 @@ ResultT = TypeVar("ResultT")
 ROOT = Path(__file__).resolve().parents[2]
 CONNECT_SECONDS = 8
 COUNT_WORKERS_EVERY_S = 5.0
-LOST_AFTER_COUNTS = 3  # without workers; Dask may lose one of ours that starts again while the last is taken off its list
+LOST_AFTER_COUNTS = 3  # Dask may lose a worker, or an item, when a worker starts while the last is taken off its list
 POLL_S = 0.01  # each thread has its next item, so none waits for this
 ITEMS_PER_THREAD = 2  # one that runs, and the next
 ITEMS_FOR_NO_WORKER = 16  # so that a cluster that starts its workers when there is work sees some
@@ -91,11 +91,11 @@ def own_cluster(workers: int) -> Iterator[Client]:
             n_workers=workers,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # the scheduler serves HTTP in any case; else at 8787, for one run at a time
             memory_limit=0,  # else it ends a worker that it finds too large
             local_directory=scratch,
             silence_logs=logging.CRITICAL,
-            scheduler_kwargs={"allowed_failures": 0},
+            scheduler_kwargs={"allowed_failures": 0, "dashboard": False},
             plugins=(LeaveInterrupts(),),
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
@@ -154,35 +154,49 @@ class DaskCluster:
         self.threads = 0
         self.counted_at = -COUNT_WORKERS_EVERY_S
         self.empty_counts = 0
+        self.idle_counts = 0
 
     def outcomes(
         self, function: Callable[[ItemT], ResultT], items: Iterable[ItemT], alone: bool = False
     ) -> Generator[Outcome[ResultT, ItemT], None, None]:
         """See `preprocess.workers.outcomes.Executor`."""
         remaining = iter(items)
-        running: dict[Any, ItemT] = {}
+        running: dict[Future[Any], ItemT] = {}
         begun_at = 0.0
-        finished = as_completed(loop=self.client.loop, with_results=True, raise_errors=False)
+        finished = self.none_yet()
         ready: list[Outcome[ResultT, ItemT]] = []
         while True:
             at_once = 1 if alone else self.items_at_once()
             for item in islice(remaining, max(0, at_once - len(running))):
                 future = self.submit(function, item)
-                running[future.key] = item
+                running[future] = item
                 finished.add(future)
                 begun_at = time.monotonic()
             yield from ready  # only now, so that no worker waits while the caller does something with it
             if not running:
                 return
-            ready = [self.outcome(future, value, running.pop(future.key)) for future, value in self.next_batch(finished)]
+            batch = self.next_batch(finished)
+            if not batch:
+                finished = self.none_yet()
+                self.client.cancel(list(running), force=True)
+                remaining = chain(running.values(), remaining)
+                running = {}
+            ready = [self.outcome(future, value, running.pop(future)) for future, value in batch]
             if alone and self.timeout_s and time.monotonic() - begun_at >= self.timeout_s:
                 ready = [TimedOut(outcome.item) if isinstance(outcome, Died) else outcome for outcome in ready]
 
+    def none_yet(self) -> Any:
+        """What futures are added to, and come out of with their values when they have finished."""
+        return as_completed(loop=self.client.loop, with_results=True, raise_errors=False)
+
     def next_batch(self, finished: Any) -> list[tuple[Future[Any], Any]]:
-        """Wait for the next results, and count the workers meanwhile: without any, none will come."""
+        """Wait for the next results, and count the workers meanwhile. None, when none will come: Dask has lost the items."""
+        self.idle_counts = 0
         while not (batch := finished.next_batch(block=False)):
             time.sleep(POLL_S)
             self.items_at_once()
+            if self.idle_counts >= LOST_AFTER_COUNTS:
+                break
         return list(batch)
 
     def items_at_once(self) -> int:
@@ -195,11 +209,17 @@ class DaskCluster:
             self.empty_counts = 0 if self.threads else self.empty_counts + 1
             if self.empty_counts == 2:  # one alone may be a worker that starts, or starts again
                 say(f"the Dask scheduler at {self.address} has no workers: waiting for some (Ctrl-C to give up)")
-            if self.empty_counts >= LOST_AFTER_COUNTS and self.client.cluster is not None:
-                self.empty_counts = 0
-                for nanny in list(self.client.cluster.workers.values()):
-                    self.client.sync(nanny.restart)
+            if self.client.cluster is not None:
+                self.look_after(self.client.cluster)
         return self.threads * ITEMS_PER_THREAD or ITEMS_FOR_NO_WORKER
+
+    def look_after(self, cluster: LocalCluster) -> None:
+        """See whether our own workers run anything, and start them again when the scheduler has had none for long."""
+        self.idle_counts = self.idle_counts + 1 if idle(cluster) else 0
+        if self.empty_counts >= LOST_AFTER_COUNTS:
+            self.empty_counts = 0
+            for nanny in list(cluster.workers.values()):
+                self.client.sync(nanny.restart)
 
     def submit(self, function: Callable[[ItemT], ResultT], item: ItemT) -> Future[Any]:
         """Have Dask run `function(item)`, under a name that its dashboard groups by function."""
@@ -222,6 +242,15 @@ class DaskCluster:
                 "with its requirements installed"
             ) from error
         raise error.with_traceback(trace)
+
+
+def idle(cluster: LocalCluster) -> bool:
+    """Whether our own cluster has workers, and all have said of late that they run nothing."""
+    assert cluster.scheduler is not None  # it has begun
+    workers = list(cluster.scheduler.workers.values())
+    return bool(workers) and all(
+        not worker.executing and time.time() - worker.last_seen < COUNT_WORKERS_EVERY_S for worker in workers
+    )
 
 
 def within(function: Callable[[ItemT], ResultT], timeout_s: float, item: ItemT) -> ResultT:

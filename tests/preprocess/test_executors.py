@@ -45,7 +45,7 @@ needs_dask = pytest.mark.skipif(
 everywhere = pytest.mark.parametrize(
     "cluster", [pytest.param("", id="processes"), pytest.param("local:2", marks=needs_dask)]
 )
-# Dask, on a machine that is busy with other tests, now and then loses a task whose worker died, and waits for it
+# Dask takes seconds to start a worker again, and 15 more where it loses an item whose worker died
 everywhere_dying = pytest.mark.parametrize(
     "cluster", [pytest.param("", id="processes"), pytest.param("local:2", marks=[needs_dask, pytest.mark.slow])]
 )
