@@ -77,7 +77,7 @@ def pil(records: Path, split: str, policy: AutoAugment, workers: int, epochs: in
         (jpeg,) = read_frames(images[index], np.zeros(1, np.int64))
         return np.asarray(augmented(bytes(jpeg), clip, rng)), np.array(images[index].label, np.int32)
 
-    orders = EpochSampler(lambda epoch: epoch_indices(len(images), BATCH, SEED, epoch), 0, 0)
+    orders = EpochSampler(lambda epoch: epoch_indices(len(images), BATCH, SEED, epoch), range(1))
     stream = ds.GeneratorDataset(orders, ["place"], shuffle=False, num_parallel_workers=1)
     stream = stream.map(load, ["place"], ["clip", "label"], num_parallel_workers=workers)
     return timed(stream.batch(BATCH, drop_remainder=True, num_parallel_workers=1), epochs)

@@ -251,6 +251,9 @@ class Recipe:
     """Epochs between two validations, which score every window of the videos; the last epoch always has one."""
     save_every_minutes: float = 10.0
     """Time between two saves of last.ckpt within an epoch; 0 saves after every step."""
+    sink_steps: int = 0
+    """Ascend: steps that the NPU takes before the host looks, to print, save or stop; the greatest divisor of the epoch's
+    steps up to this. 0: as many as take 10 s, timed in the first epoch, where the host looks after each step."""
     keep_every_epochs: int = 0
     """Epochs from one checkpoint of the network that is kept, epoch_<number>.ckpt, to the next; 0 keeps none."""
     keep_most: int = 5
@@ -260,7 +263,7 @@ class Recipe:
         check_types(self)
         for name in ("epochs", "batch_size", "validate_every", "keep_most"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        for name in ("seed", "mixup", "save_every_minutes", "keep_every_epochs"):
+        for name in ("seed", "mixup", "save_every_minutes", "sink_steps", "keep_every_epochs"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "at least 0 and below 1")
         require(0 <= self.val_fraction <= 0.5, "val_fraction", self.val_fraction, "0 to 0.5")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mindspore as ms
 from mindspore import communication, nn, ops
+from mindspore.train import model
 
 from preprocess.common.errors import InputError
 from train.config import PrecisionConfig
@@ -91,12 +92,23 @@ def work_aside(inside: Path | None = None) -> Iterator[Path]:
             work_in(here)
 
 
+def sum_over_ranks(values: Sequence[float], ranks: int) -> list[float]:
+    """The sum of each value over all ranks, in float32. All ranks must call this."""
+    if ranks == 1:
+        return list(values)
+    total: list[float] = ops.AllReduce(ops.ReduceOp.SUM)(ms.Tensor(values, ms.float32)).tolist()  # all that the CPU knows
+    return total
+
+
 def on_any_rank(here: bool, ranks: int) -> bool:
     """Whether the condition holds on any rank. All ranks must call this."""
-    if ranks == 1:
-        return here
-    total = ops.AllReduce(ops.ReduceOp.SUM)(ms.Tensor([float(here)], ms.float32))  # all that the CPU knows
-    return bool(total.asnumpy()[0] > 0)
+    return sum_over_ranks([float(here)], ranks)[0] > 0
+
+
+def sinks() -> bool:
+    """Whether `mindspore.Model.train` sinks data as it is asked to; on the CPU it feeds step by step. It decides by this
+    very question, asked in its own module."""
+    return bool(model.context.get_context("device_target") != "CPU")
 
 
 def local_ranks() -> int:

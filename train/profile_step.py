@@ -87,7 +87,9 @@ def main(options: Options) -> int:
 def endless(data: TrainingData) -> Iterator[Batch]:
     """A new stream of batches, epoch after epoch without end."""
     for epoch in count():
-        yield from data.batches(epoch).create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
+        yield from data.batches(range(epoch, epoch + 1)).create_tuple_iterator(
+            num_epochs=1, output_numpy=True, do_copy=False
+        )
 
 
 def measure(batches: Callable[[], Iterator[Batch]], step: nn.Cell, steps: int) -> Times:

@@ -50,7 +50,8 @@ def averaged(step: nn.Cell) -> dict[str, Tensor] | None:
 
 
 def totals(step: nn.Cell) -> ms.Parameter:
-    """What a training step adds up until it is set to zero: loss, hits and clips, (3,) float32, padding left out."""
+    """What a training step adds up until it is set to zero: loss, hits and clips, padding left out, and the steps before the
+    loss was not finite; (4,) float32."""
     (found,) = (parameter for parameter in step.get_parameters() if parameter.name == TOTALS)
     return found
 
@@ -122,7 +123,7 @@ class WeightedLoss(nn.Cell):
         self.logits = NormalizeInput(logits, recipe.clip.mean, recipe.clip.std)
         self.loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing, reduction="none")
         self.mixup = recipe.mixup > 0
-        self.totals = ms.Parameter(ops.zeros(3, ms.float32), name=TOTALS, requires_grad=False)
+        self.totals = ms.Parameter(ops.zeros(4, ms.float32), name=TOTALS, requires_grad=False)
 
     def construct(self, clip_NTHWC: Tensor, label_N: Tensor, weight_N: Tensor, share: Tensor) -> Tensor:
         if not self.mixup:
@@ -136,10 +137,11 @@ class WeightedLoss(nn.Cell):
         return self.counted(logits_NK, loss_N, label_N, weight_N)
 
     def counted(self, logits_NK: Tensor, loss_N: Tensor, label_N: Tensor, weight_N: Tensor) -> Tensor:
-        """The weighted sum of the losses, added to the totals with hits and clips."""
+        """The weighted sum of the losses, added to the totals with hits, clips and whether the losses so far are finite."""
         loss = (loss_N * weight_N).sum()
         hits = ((logits_NK.argmax(axis=1) == label_N).astype(weight_N.dtype) * weight_N).sum()
-        ops.assign_add(self.totals, ops.stack([loss, hits, weight_N.sum()]))
+        finite = ops.isfinite(self.totals[0] + loss).astype(weight_N.dtype)
+        ops.assign_add(self.totals, ops.stack([loss, hits, weight_N.sum(), finite]))
         return loss
 
 

@@ -223,7 +223,7 @@ def open_folder(options: Options, packed: Manifest, folder: Path, device: str, r
 def run_training(run: Run, network: nn.Cell, step: nn.Cell, progress: TrainState, out: Path) -> int:
     """Train, and print how it ended."""
     began = time.monotonic()
-    run.stop.listening = True
+    run.stop.listen()
     try:
         trainer.train(run, network, step, progress)
     except Stopped as stopped:

@@ -27,6 +27,9 @@ from train.step import averaged, totals
 from train.training_data import TrainingData
 from train.validation import LABELS, Validator, weights_of
 
+SINK_S = 10.0
+"""Between two looks of the host, where the recipe does not say."""
+
 
 def new_network(recipe: Recipe, num_classes: int) -> nn.Cell:
     """The recipe's network with fresh weights, for `num_classes` classes."""
@@ -52,10 +55,15 @@ class Run:
 
 
 class Loop(ms.Callback):
-    """Follows the run step by step: counts, logs, validates, saves, and stops it. Only rank 0 writes.
+    """Follows the run: counts, logs, validates, saves, and stops it. Only rank 0 writes.
 
-    `data_wait` is the share of an epoch's time between the end of a step and the start of the next, when the network
-    waits for its batch. With data sinking (Ascend) a step is a whole sink, an epoch, and the wait hides inside it.
+    MindSpore calls it around a step, or, where it sinks data (Ascend), around a sink of several. Epochs begin and end by the
+    number of steps done, for MindSpore's epochs are sinks there. What ends the run early is kept in `ended` and leaves by
+    MindSpore's own way out, which stops and releases the queue to the device.
+
+    `data_wait` is the share of an epoch's time in which the network waits for a batch. Step by step it is what passes
+    between the end of a step and the start of the next. In a sink it is what the host took to fetch the batches, if the
+    queue was empty after the last: an upper bound.
     """
 
     def __init__(self, run: Run, network: nn.Cell, step: nn.Cell, progress: TrainState) -> None:
@@ -68,6 +76,9 @@ class Loop(ms.Callback):
         self.totals = totals(step)
         self.log = MetricsLog(run.folder, progress.epoch, run.tensorboard) if run.data.rank == 0 else None
         self.last_saved = time.monotonic()
+        self.ended: Exception | None = None
+        self.steps_timed, self.seconds_timed = 0, 0.0
+        self.fetched_s = 0.0
 
     @property
     def clips_per_s(self) -> float:
@@ -77,39 +88,77 @@ class Loop(ms.Callback):
 
     def on_train_begin(self, run_context: Any) -> None:
         self.begun_at = self.run.steps_done(self.progress)
-
-    def on_train_epoch_begin(self, run_context: Any) -> None:
         self.meter = Meter(self.run.data.steps_per_epoch - self.progress.step, "steps")
-        if self.progress.step == 0:
-            self.totals.set_data(ms.Tensor(np.zeros(3, np.float32)))
-        self.began = time.monotonic() - self.progress.seconds
         self.idle_since = time.monotonic()
+        self.began = self.idle_since - self.progress.seconds
+        self.steps_timed, self.seconds_timed = 0, 0.0
+        self.fetched_s = 0.0
 
     def on_train_step_begin(self, run_context: Any) -> None:
+        self.run.stop.block()
         if self.run.data.watchdog:
             self.run.data.watchdog.stop()
+        if self.progress.step == 0:
+            self.begin_epoch()
         waited_s = self.progress.waited_s + time.monotonic() - self.idle_since
         self.progress = replace(self.progress, waited_s=waited_s)
 
     def on_train_step_end(self, run_context: Any) -> None:
-        arguments = run_context.original_args()
-        loss = float(arguments.net_outputs.asnumpy())
-        step = self.begun_at + int(arguments.cur_step_num) - self.progress.epoch * self.run.data.steps_per_epoch
-        self.progress = replace(self.progress, step=step, seconds=time.monotonic() - self.began)
-        if not math.isfinite(loss):
-            raise self.not_finite(f"the loss is {loss}")
-        self.meter.advance(f"loss {loss:.3f}  {self.so_far()}")
-        if step < self.run.data.steps_per_epoch:
-            stopping = self.stopping()
-            if stopping or time.monotonic() - self.last_saved >= self.run.recipe.save_every_minutes * 60:
-                self.save()
-            if stopping:
-                raise Stopped(self.run.stop.number or signal.SIGTERM)
+        try:
+            self.after_steps(run_context.original_args())
+        except (Stopped, InputError) as error:
+            self.ended = error
+            run_context.request_stop()
         self.idle_since = time.monotonic()
 
-    def on_train_epoch_end(self, run_context: Any) -> None:
-        self.meter.close()
-        self.end_epoch()
+    def begin_epoch(self) -> None:
+        """What comes before an epoch's first step."""
+        self.totals.set_data(ms.Tensor(np.zeros(4, np.float32)))
+        self.meter = Meter(self.run.data.steps_per_epoch, "steps")
+        self.began = self.idle_since
+
+    def after_steps(self, arguments: Any) -> None:
+        """What follows a step, or a sink of several.
+
+        Raises:
+            InputError: the loss is not finite, or there is no room for a checkpoint.
+            Stopped: a signal came.
+        """
+        loss = float(arguments.net_outputs.asnumpy())  # waits until the steps are done
+        step = self.begun_at + int(arguments.cur_step_num) - self.progress.epoch * self.run.data.steps_per_epoch
+        steps = step - self.progress.step
+        waited_s = self.progress.waited_s + (self.waited_in_sink(arguments.dataset_helper) if devices.sinks() else 0.0)
+        self.progress = replace(self.progress, step=step, seconds=time.monotonic() - self.began, waited_s=waited_s)
+        if arguments.cur_step_num > steps:  # not the first, which compiles
+            self.steps_timed += steps
+            self.seconds_timed += time.monotonic() - self.idle_since
+        loss_sum, _, _, finite = self.totals.asnumpy()
+        if not math.isfinite(loss_sum):
+            before = self.progress.epoch * self.run.data.steps_per_epoch + int(finite)
+            raise self.not_finite(f"the loss is {loss_sum}", before + 1)
+        self.meter.advance(f"loss {loss:.3f}  {self.so_far()}", steps)
+        if step == self.run.data.steps_per_epoch:
+            self.meter.close()
+            self.end_epoch()
+            return
+        stopping = self.stopping()
+        if stopping or time.monotonic() - self.last_saved >= self.run.recipe.save_every_minutes * 60:
+            self.save()
+        if stopping:
+            raise Stopped(self.run.stop.number or signal.SIGTERM)
+
+    def waited_in_sink(self, helper: Any) -> float:
+        """Seconds of the last sink in which the network may have waited."""
+        fetched_s = sum(float(fetched) for _, _, _, fetched in helper.iter.get_send_info())
+        before, self.fetched_s = self.fetched_s, fetched_s
+        if helper.get_mbuf_queue_size():
+            return 0.0
+        return min(fetched_s - before, time.monotonic() - self.idle_since)
+
+    def steps_within(self, seconds: float) -> int:
+        """How many steps take so long, on rank 0; at least one. All ranks must call this."""
+        steps = seconds * self.steps_timed / max(self.seconds_timed, 1e-9) if self.run.data.rank == 0 else 0.0
+        return max(int(devices.sum_over_ranks([steps], self.run.data.ranks)[0]), 1)
 
     def stopping(self) -> bool:
         """Whether a signal came to any rank: all of them stop after the same step."""
@@ -117,13 +166,12 @@ class Loop(ms.Callback):
 
     def so_far(self) -> str:
         """The epoch's training accuracy, speed and data wait, as text."""
-        _, hits, clips = self.totals.asnumpy()
+        _, hits, clips, _ = self.totals.asnumpy()
         wait = self.progress.waited_s / max(self.progress.seconds, 1e-9)
         return f"accuracy {hits / max(clips, 1):.1%}  {self.clips_per_s:.1f} clips/s  data wait {wait:.0%}"
 
-    def not_finite(self, what: str) -> InputError:
-        """The error that says where the numbers were lost."""
-        step = self.run.steps_done(self.progress)
+    def not_finite(self, what: str, step: int) -> InputError:
+        """The error that says where the numbers were lost: in this step of all epochs, counted from 1."""
         epoch, step_in_epoch = divmod(step - 1, self.run.data.steps_per_epoch)
         names = self.run.data.batch_names(epoch, step_in_epoch)
         return InputError(
@@ -153,7 +201,7 @@ class Loop(ms.Callback):
         """
         for parameter in self.network.get_parameters():
             if not np.isfinite(parameter.asnumpy()).all():
-                raise self.not_finite(f"{parameter.name} is not finite")
+                raise self.not_finite(f"{parameter.name} is not finite", self.run.steps_done(self.progress))
 
     def write(self, name: str, meta: CheckpointMetadata, step: nn.Cell | None = None) -> None:
         """Write a checkpoint; with `step`, one to resume from.
@@ -191,7 +239,7 @@ class Loop(ms.Callback):
             Stopped: a signal came during validation; the steps are saved by then.
         """
         epoch, step = self.progress.epoch + 1, self.run.steps_done(self.progress)
-        loss, hits, clips = (float(total) for total in self.totals.asnumpy())
+        loss, hits, clips, _ = (float(total) for total in self.totals.asnumpy())
         rate = float(self.rates[step - 1])
         line: dict[str, Any] = {
             "epoch": epoch,
@@ -255,11 +303,29 @@ def train(run: Run, network: nn.Cell, step: nn.Cell, progress: TrainState) -> No
     if not run.steps_done(progress):
         loop.save()
     model = ms.Model(step)
-    # on the CPU MindSpore falls back to feeding step by step
-    if 0 < progress.step < run.data.steps_per_epoch:
-        model.train(1, run.data.batches(progress.epoch, progress.step), callbacks=[loop], dataset_sink_mode=True)
-    elif progress.step:
+    sink_steps = run.recipe.sink_steps
+    if progress.step == run.data.steps_per_epoch:
         loop.end_epoch()
-    epochs_left = run.recipe.epochs - loop.progress.epoch
-    if epochs_left:
-        model.train(epochs_left, run.data.batches(loop.progress.epoch, 0), callbacks=[loop], dataset_sink_mode=True)
+    if devices.sinks() and loop.progress.epoch < run.recipe.epochs and (loop.progress.step or not sink_steps):
+        feed(model, loop, loop.progress.epoch + 1, sink_steps or 1)
+    if loop.progress.epoch < run.recipe.epochs:
+        feed(model, loop, run.recipe.epochs, sink_steps or loop.steps_within(SINK_S))
+
+
+def feed(model: ms.Model, loop: Loop, last_epoch: int, sink_steps: int) -> None:
+    """Train to the end of an epoch; where MindSpore sinks data, at most so many steps at a time.
+
+    Raises:
+        InputError, Stopped: as `train`.
+    """
+    data, progress = loop.run.data, loop.progress
+    batches = data.batches(range(progress.epoch, last_epoch), progress.step)
+    if devices.sinks():
+        in_an_epoch = data.steps_per_epoch - progress.step
+        sink = max(n for n in range(1, min(sink_steps, in_an_epoch) + 1) if in_an_epoch % n == 0)
+        sinks = batches.get_dataset_size() // sink
+        model.train(sinks, batches, callbacks=[loop], dataset_sink_mode=True, sink_size=sink)
+    else:
+        model.train(1, batches, callbacks=[loop], dataset_sink_mode=False)
+    if loop.ended:
+        raise loop.ended

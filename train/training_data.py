@@ -36,25 +36,25 @@ def epoch_indices(videos: int, batch_size: int, seed: int, epoch: int, rank: int
 
 
 class EpochSampler:
-    """Yields an epoch's (epoch, position, video, counts), place by place; iterated again, the next epoch's.
+    """Yields (epoch, position, video, counts), place by place, epoch by epoch, in the first of them from `first_place` on.
 
-    With `first_place` it begins within its first epoch, and that is its only one.
+    Iterated again it yields the same: MindSpore begins iterations of its own, for a look at types and shapes.
 
     With the seed, this is all that a sample's random choices depend on.
     """
 
-    def __init__(self, order: Callable[[int], NDArray[np.int64]], first_epoch: int, first_place: int) -> None:
+    def __init__(self, order: Callable[[int], NDArray[np.int64]], epochs: range, first_place: int = 0) -> None:
         self.order = order
-        self.next_epoch = first_epoch
+        self.epochs = epochs
         self.first_place = first_place
 
     def __len__(self) -> int:
-        return len(self.order(0)) - self.first_place
+        return len(self.order(0)) * len(self.epochs) - self.first_place
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        epoch, self.next_epoch = self.next_epoch, self.next_epoch + 1
-        for place in self.order(epoch)[self.first_place :]:
-            yield np.array([epoch, *place])
+        for epoch in self.epochs:
+            for place in self.order(epoch)[self.first_place if epoch == self.epochs[0] else 0 :]:
+                yield np.array([epoch, *place])
 
 
 def clip_rng(seed: int, epoch: int, position: int, video: str) -> np.random.Generator:
@@ -116,14 +116,13 @@ class TrainingData:
         rows = self.indices(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
         return [self.videos[video].name for video in rows[:, 1]]
 
-    def batches(self, epoch: int = 0, step: int = 0) -> ds.Dataset:
-        """Batches from a step of an epoch on: clip_NTHWC uint8, label_N int32 and weight_N float32.
+    def batches(self, epochs: range = range(1), step: int = 0) -> ds.Dataset:
+        """Batches of these epochs, as one MindData epoch: clip_NTHWC uint8, label_N int32 and weight_N float32.
 
-        Iterated again, the dataset gives the next epoch. With a `step` above 0 it has that epoch alone. Weights are 1, and 0
-        for what pads the last batch. One crop, one flip and one change of colour a clip, shared by its frames. Only the
-        frames of a clip are read.
+        They begin at a step of the first epoch. Weights are 1, and 0 for what pads an epoch's last batch. One crop, one flip
+        and one change of colour a clip, shared by its frames. Only the frames of a clip are read.
         """
-        sampler = EpochSampler(self.indices, epoch, step * self.batch_size)
+        sampler = EpochSampler(self.indices, epochs, step * self.batch_size)
         stream = ds.GeneratorDataset(sampler, ["place"], shuffle=False, num_parallel_workers=1)
         stream = stream.batch(self.batch_size, drop_remainder=True, num_parallel_workers=1)
         return stream.map(  # a batch at a time: a clip is written where it stays

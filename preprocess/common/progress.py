@@ -30,11 +30,11 @@ class Meter:
         # leave=False: the bar gives way to the line that says what came of it
         self.bar = tqdm(total=total, unit=f" {unit}", dynamic_ncols=True, leave=False, disable=not sys.stderr.isatty())
 
-    def advance(self, note: str = "") -> None:
-        """One more is done; `note` says something of the last one."""
-        self.done += 1
+    def advance(self, note: str = "", count: int = 1) -> None:
+        """`count` more are done; `note` says something of the last one."""
+        self.done += count
         self.bar.set_postfix_str(note, refresh=False)
-        self.bar.update()
+        self.bar.update(count)
         now = time.monotonic()
         if self.bar.disable and now - self.shown >= LINE_EVERY_S and self.done < self.total:
             self.shown = now

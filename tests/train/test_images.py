@@ -65,8 +65,8 @@ def epoch(
     clip = replace(QUICK.clip, size=32, test_short_side=36, autoaugment=options.pop("autoaugment", "none"))
     videos = training_videos(records, manifest.load(records), "1", batch_size)
     data = TrainingData(videos=videos, clip=clip, batch_size=batch_size, seed=3, **options)
-    iterator = data.batches(*first).create_dict_iterator(num_epochs=count, output_numpy=True)
-    return [batch for _ in range(count) for batch in iterator]
+    epochs = range(first[0], first[0] + count)
+    return list(data.batches(epochs, first[1]).create_dict_iterator(num_epochs=1, output_numpy=True))
 
 
 def digest(batches: list[dict[str, np.ndarray]]) -> str:

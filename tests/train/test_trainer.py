@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,102 +8,24 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 import pytest
-from conftest import ROOT
-from mindspore import nn
+from tiny_run import EPOCHS, FixedValidator, go, make_run, metrics, tiny_recipe
 
 from mindrecord import manifest
 from mindrecord.shard_reader import videos_of_split
 from preprocess.catalog import TRAIN
 from preprocess.common.errors import InputError
-from train import checkpoint, devices, trainer, validation
-from train.checkpoint import CheckpointMetadata, TrainState
-from train.config import Recipe, load_recipe
+from train import checkpoint, trainer, validation
+from train.config import Recipe
 from train.plot_curves import draw_curves
 from train.run_folder import METRICS
-from train.signals import Stopped, StopSignal
-from train.step import new_step
-from train.trainer import Run
+from train.signals import Stopped
 from train.training_data import TrainingData, epoch_indices, training_videos
 from train.validation import Validator
-from train.watchdog import Watchdog
-
-EPOCHS = 3
-
-
-class Tiny(nn.Cell):
-    """logits_NK of a clip's mean colours in two layers, quick to compile."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hidden = nn.Dense(3, 8, weight_init=weights((8, 3)))
-        self.norm = nn.BatchNorm1d(8)
-        self.fc = nn.Dense(8, 2, weight_init=weights((2, 8)))
-
-    def construct(self, clip_NCTHW: ms.Tensor) -> ms.Tensor:
-        return self.fc(self.norm(self.hidden(clip_NCTHW.mean((2, 3, 4)))))
-
-
-def weights(shape: tuple[int, int]) -> ms.Tensor:
-    return ms.Tensor(np.random.default_rng(0).normal(size=shape).astype(np.float32))
 
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    devices.use("CPU", seed=1)
-    read = load_recipe(ROOT / "train/recipes/quick_cpu.yaml")
-    clip = replace(read.clip, frames=4, size=16)
-    schedule = replace(read.schedule, learning_rate=0.05)
-    return replace(read, clip=clip, schedule=schedule, epochs=EPOCHS, batch_size=2, save_every_minutes=0.0)
-
-
-class FixedValidator:
-    """Stands in for a Validator: says these accuracies in turn."""
-
-    def __init__(self, accuracies: list[float], when: Callable[[int], None] = lambda _: None) -> None:
-        self.accuracies = accuracies
-        self.when = when
-        self.videos = [None] * 4
-        self.asked = 0
-
-    def accuracy(self, weights: dict[str, ms.Parameter], check: Callable[[], None]) -> float:
-        self.when(self.asked)
-        check()
-        self.asked += 1
-        return self.accuracies[self.asked - 1]
-
-
-def make_run(folder: Path, records: Path, recipe: Recipe, validator: Any = None) -> Run:
-    packed = manifest.load(records)
-    folder.mkdir(exist_ok=True)
-    data = TrainingData(
-        videos=training_videos(records, packed, "1", recipe.batch_size),
-        clip=recipe.clip,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        watchdog=Watchdog(recipe.batch_size),
-    )
-    meta = CheckpointMetadata(
-        model=recipe.model, clip=recipe.clip, dataset="ucf101", split="1", class_names=packed.class_names, epoch=0
-    )
-    return Run(recipe=recipe, folder=folder, meta=meta, data=data, validator=validator, tensorboard=False, stop=StopSignal())
-
-
-def go(run: Run, resume: Path | None = None) -> dict[str, np.ndarray]:
-    """Train, from the start or from a checkpoint; returns all parameters of the step."""
-    network = Tiny()
-    step = new_step(network, run.recipe, run.data.steps_per_epoch)
-    progress = TrainState(recipe=run.recipe, records_sha256="0" * 64, ranks=1)
-    if resume:
-        _, progress, parameters = checkpoint.load_for_resume(resume)
-        checkpoint.restore_step(step, parameters, resume)
-    trainer.train(run, network, step, progress)
-    return {parameter.name: parameter.asnumpy() for parameter in step.get_parameters()}
-
-
-def metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl without the times."""
-    lines = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in ("seconds", "clips_per_s", "data_wait")} for line in lines]
+    return tiny_recipe()
 
 
 def test_checkpoints_are_kept_every_so_many_epochs_the_newest_of_them(records: Path, tmp_path: Path, recipe: Recipe) -> None:

@@ -51,13 +51,15 @@ def epochs(
     """For each epoch, a hash of its clips and weights and its labels in order."""
     iterator = (
         training(records, clip=clip, seed=seed, **options)
-        .batches(first_epoch)
-        .create_dict_iterator(num_epochs=count, output_numpy=True)
+        .batches(range(first_epoch, first_epoch + count))
+        .create_dict_iterator(num_epochs=1, output_numpy=True)
     )
+    batches = list(iterator)
+    assert len(batches) % count == 0
     result = []
-    for _ in range(count):
+    for epoch in range(count):
         sha, labels = hashlib.sha256(), []
-        for batch in iterator:
+        for batch in batches[epoch * len(batches) // count : (epoch + 1) * len(batches) // count]:
             assert batch["clip"].dtype == np.uint8
             assert batch["clip"].shape == (2, 8, 24, 24, 3)
             assert batch["label"].dtype == np.int32
