@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
-from itertools import chain
+from itertools import starmap
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from eval import video_windows
 from eval.metrics import compute_metrics, mean_and_deviation
-from eval.rank_shares import Rank, ScoreExchange, is_scheduler, rank_of_environment, windows_of_rank
+from eval.rank_shares import Rank, ScoreExchange, is_scheduler, rank_of_environment, rows_of, score_of
 from eval.report import results, strips
 from eval.report.results import Evaluation
 from mindrecord import checksums, manifest
@@ -34,11 +34,12 @@ from preprocess.catalog import TEST
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import progress, say
-from train import checkpoint, devices, evaluation_windows
+from train import checkpoint, devices
 from train.checkpoint import CheckpointMetadata
+from train.evaluation_windows import whole_videos
 from train.run_folder import RUNS
 from train.sampling import Views
-from train.scoring import Scorer, score_windows, video_score
+from train.scoring import Scorer, score_videos, share_of_rank
 
 SPLITS_REPORT = Path("work/report")
 SPLITS = "splits.json"
@@ -163,10 +164,8 @@ def evaluate(
     views = replace(views or Views(crops=clip.test_crops), flip=options.flip)
     videos = videos_of_split(records, packed, split, TEST)
     counts = [views.count(video.frames, clip.frames, clip.stride) for video in videos]
-    own = [
-        evaluation_windows.VideoPart(videos[i], first, end)
-        for i, first, end in windows_of_rank(counts, options.batch_size, rank)
-    ]
+    share = share_of_rank(counts, options.batch_size, rank.rank, rank.ranks)
+    own = [videos[n] for n in share.videos]
     hashes = files.sha256(job.checkpoint), files.sha256(records / manifest.FILE_NAME)
     key = hashlib.sha256(repr((*hashes, split, clip.stride, astuple(views), options.batch_size)).encode()).hexdigest()[:16]
     folder = ScoreExchange(job.folder, key, rank) if rank.ranks > 1 else None
@@ -175,16 +174,14 @@ def evaluate(
         say(f"{job.checkpoint} on the test videos of split {split} of {options.records}{shared} -> {job.folder}")
     began = time.monotonic()
     with devices.work_aside():
-        windows = chain.from_iterable(progress(evaluation_windows.decoded_ahead(own, clip, views), "videos", total=len(own)))
-        scores = list(score_windows(Scorer(network, clip), windows, options.batch_size))
-    score_WK = np.array(scores, np.float32).reshape(-1, len(packed.class_names))
+        windows_of = progress(whole_videos(own, clip, views, devices.workers_of_rank()), "videos", total=len(own))
+        found = tuple(score_videos(Scorer(network, clip), windows_of, options.batch_size, share.place))
     if folder and rank.rank:
-        folder.publish(rank.rank, score_WK)
+        folder.publish(rank.rank, rows_of(found, len(packed.class_names)))
         return None
     if folder:
-        score_WK = np.concatenate([score_WK, *folder.gather()])
-    cut = np.split(score_WK, np.cumsum(counts)[:-1])
-    found = tuple(video_score(v, one) for v, one in zip(videos, cut, strict=True))
+        rows = np.concatenate(folder.gather())
+        found += tuple(starmap(score_of, zip(videos[len(own) :], counts[len(own) :], rows, strict=True)))
     evaluation = Evaluation(
         metrics=compute_metrics(
             np.stack([video.score_K for video in found]),

@@ -99,16 +99,13 @@ def check(options: Options) -> None:
 def features(network: nn.Cell, videos: list[Video], clip: ClipConfig, batch_size: int) -> NDArray[np.float32]:
     """features_VC: the mean over each video's windows of what the network, cut after a layer, gives."""
     views = Views(crops=clip.test_crops)
-    parts = [evaluation_windows.VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride)) for video in videos]
+    counts = [views.count(video.frames, clip.frames, clip.stride) for video in videos]
     vectors = for_inference(network, clip)
-    windows = (
-        window
-        for part in progress(evaluation_windows.decoded_ahead(parts, clip, views), "videos", len(parts))
-        for window in part
-    )
+    windows_of = progress(evaluation_windows.whole_videos(videos, clip), "videos", len(videos))
+    windows = (window for _, windows_WTHWC in windows_of for window in windows_WTHWC)
     feature_WC = np.stack(list(score_windows(vectors, windows, batch_size)))
-    starts = np.cumsum([0, *(part.end for part in parts[:-1])])
-    means_VC = np.add.reduceat(feature_WC.astype(np.float64), starts) / np.array([[part.end] for part in parts])
+    starts = np.cumsum([0, *counts[:-1]])
+    means_VC = np.add.reduceat(feature_WC.astype(np.float64), starts) / np.array(counts)[:, None]
     return np.asarray(means_VC, np.float32)
 
 

@@ -1,8 +1,6 @@
-"""An evaluation in parts: each rank scores some of the windows, and the first rank puts the scores together.
+"""An evaluation in parts: each rank scores some of the videos, and the first rank puts the scores together.
 
-Ranks need no communication but a folder that all of them see. Batches are cut from the windows of all videos in a row, and
-ranks share out the batches: a window has the same place in the same batch for any number of ranks, and the same score to
-the last bit. (The place matters: on the CPU, convolutions of the same clip at two places of a batch differ by 1e-7.)
+Ranks need no communication but a folder that all of them see.
 """
 
 from __future__ import annotations
@@ -16,10 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mindrecord.shard_reader import Video
 from preprocess.common import files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
 from train.cluster import number
+from train.scoring import VideoScore
 
 POLL_S = 0.2
 SAY_EVERY_S = 60.0
@@ -46,20 +46,22 @@ def rank_of_environment() -> Rank:
     return found
 
 
-def windows_of_rank(counts: Sequence[int], batch_size: int, rank: Rank) -> list[tuple[int, int, int]]:
-    """A rank's windows: (video, first window, end), given how many windows each video has.
+def rows_of(scores: Sequence[VideoScore], classes: int) -> NDArray[np.float64]:
+    """The videos' score_K and clip_correct, a row a video, to be sent to another rank."""
+    rows = [[*score.score_K, score.clip_correct] for score in scores]
+    return np.array(rows, np.float64).reshape(-1, classes + 1)
 
-    All windows in a row are cut into batches; ranks take runs of whole batches, whose numbers differ by one at most.
-    """
-    ends = np.cumsum(counts)
-    batches = -(-int(ends[-1]) // batch_size)
-    low, high = (batches * r // rank.ranks * batch_size for r in (rank.rank, rank.rank + 1))
-    starts = ends - counts
-    return [
-        (video, max(low - int(start), 0), min(high, int(end)) - int(start))
-        for video, (start, end) in enumerate(zip(starts, ends, strict=True))
-        if start < high and end > low
-    ]
+
+def score_of(video: Video, clips: int, row: NDArray[np.float64]) -> VideoScore:
+    """The video's score that `rows_of` made a row of."""
+    return VideoScore(
+        class_name=video.class_name,
+        video_id=video.video_id,
+        label=video.label,
+        score_K=row[:-1],
+        clips=clips,
+        clip_correct=int(row[-1]),
+    )
 
 
 class ScoreExchange:
@@ -76,12 +78,12 @@ class ScoreExchange:
         """A rank's file."""
         return self.folder / f"{self.key}-{rank}-of-{self.ranks}.npy"
 
-    def publish(self, rank: int, score_WK: NDArray[np.float32]) -> None:
-        """Write a rank's scores; they appear by rename."""
+    def publish(self, rank: int, scores: NDArray[np.float64]) -> None:
+        """Write a rank's scores, a row a video; they appear by rename."""
         with files.by_rename(self.path(rank)) as partial:
-            np.save(partial, score_WK)
+            np.save(partial, scores)
 
-    def gather(self) -> list[NDArray[np.float32]]:
+    def gather(self) -> list[NDArray[np.float64]]:
         """Wait for the scores of all ranks but the first; returns them in order and removes their files."""
         began = said = time.monotonic()
         while waiting := [rank for rank in range(1, self.ranks) if not self.path(rank).is_file()]:

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from statistics import median
 
@@ -30,7 +29,6 @@ from preprocess.common import cli
 from preprocess.common.errors import InputError
 from scripts.benchmarking import report
 from train import checkpoint, devices, evaluation_windows
-from train.sampling import Views
 from train.scoring import Scorer, score_windows
 
 
@@ -59,12 +57,16 @@ def main(options: Options) -> int:
     packed = manifest.load(records)
     devices.use(devices.target(), seed=0)
     meta, network = checkpoint.restore(options.checkpoint)
-    clip, views = meta.clip, Views(crops=meta.clip.test_crops)
+    clip = meta.clip
     videos = videos_of_split(records, packed, options.split, TEST)[: options.videos or None]
     if not videos:
         raise InputError(f"{options.records} has no test video of split {options.split}")
-    parts = [evaluation_windows.VideoPart(video, 0, views.count(video.frames, clip.frames, clip.stride)) for video in videos]
-    held = list(chain.from_iterable(evaluation_windows.decoded_ahead(parts, clip, views)))
+
+    def decoded() -> Iterator[NDArray[np.uint8]]:
+        for _, windows_WTHWC in evaluation_windows.whole_videos(videos, clip):
+            yield from windows_WTHWC
+
+    held = list(decoded())
     scorer = Scorer(network, clip)
 
     def seconds(windows: Iterable[NDArray[np.uint8]]) -> float:
@@ -76,7 +78,7 @@ def main(options: Options) -> int:
     seconds(held[: options.batch_size])
     ours, alone = [], []
     for _ in range(options.pairs):
-        ours.append(seconds(chain.from_iterable(evaluation_windows.decoded_ahead(parts, clip, views))))
+        ours.append(seconds(decoded()))
         alone.append(seconds(held))
     ratios = [a / b for a, b in zip(ours, alone, strict=True)]
     figures = {

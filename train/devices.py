@@ -12,6 +12,7 @@ import mindspore as ms
 from mindspore import communication, nn, ops
 from mindspore.train import model
 
+from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from train.config import PrecisionConfig
 
@@ -111,6 +112,7 @@ def sinks() -> bool:
     return bool(model.context.get_context("device_target") != "CPU")
 
 
-def local_ranks() -> int:
-    """How many of the ranks are on this machine and share its processors."""
-    return int(os.environ.get("MS_LOCAL_WORKER_NUM") or os.environ.get("MS_WORKER_NUM") or 1)
+def workers_of_rank() -> int:
+    """How many threads or processes a rank may keep busy: its part of the CPUs, which the ranks of this machine share."""
+    local_ranks = int(os.environ.get("MS_LOCAL_WORKER_NUM") or os.environ.get("MS_WORKER_NUM") or 1)
+    return max(available_cpus() // local_ranks, 1)

@@ -226,6 +226,8 @@ class TrainingStep(nn.Cell):
         gradients = self.map(ops.partial(divided, divisor), gradients)
         if self.dynamic:
             finite = ms.amp.all_finite(gradients)
+            if self.ranks > 1:  # a chip that saturates tells only the rank that overflowed
+                finite = self.all_reduce(1.0 - finite.astype(ms.float32)) == 0
             scale, without_overflow = next_scale(self.scale, self.without_overflow, finite)
             if finite:
                 self.optimizer(gradients)

@@ -28,7 +28,6 @@ from mindrecord import checksums, manifest
 from mindrecord.manifest import Manifest
 from preprocess.catalog import TRAIN
 from preprocess.common import cli, files
-from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
 from train import checkpoint, config, devices, recipe_options, run_folder, trainer
@@ -126,9 +125,19 @@ def make_run(options: Options, packed: Manifest, folder: Path, rank: int, ranks:
     """
     recipe, records, split = options.settings, options.records.resolve(), options.split
     names = held_out_videos(records, packed, split, recipe)
-    workers = max(available_cpus() // devices.local_ranks(), 1)
     processes = options.loader == "processes"
     validation = validation_videos(records, packed, split, recipe, names)
+    data = TrainingData(
+        videos=training_videos(records, packed, split, recipe.batch_size, names),
+        clip=recipe.clip,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        rank=rank,
+        ranks=ranks,
+        workers=devices.workers_of_rank(),
+        processes=processes,
+        watchdog=Watchdog(recipe.batch_size, counts=not processes),
+    )
     return Run(
         recipe=recipe,
         folder=folder,
@@ -142,18 +151,8 @@ def make_run(options: Options, packed: Manifest, folder: Path, rank: int, ranks:
             frame_settings=packed.frame_settings,
             splits_sha256=packed.splits_sha256,
         ),
-        data=TrainingData(
-            videos=training_videos(records, packed, split, recipe.batch_size, names),
-            clip=recipe.clip,
-            batch_size=recipe.batch_size,
-            seed=recipe.seed,
-            rank=rank,
-            ranks=ranks,
-            workers=workers,
-            processes=processes,
-            watchdog=Watchdog(recipe.batch_size, counts=not processes),
-        ),
-        validator=Validator(recipe, len(packed.class_names), validation, workers) if validation and rank == 0 else None,
+        data=data,
+        validator=Validator(recipe, len(packed.class_names), validation, data) if validation else None,
         tensorboard=options.tensorboard,
         stop=STOP,
     )

@@ -132,11 +132,11 @@ class Loop(ms.Callback):
         if arguments.cur_step_num > steps:  # not the first, which compiles
             self.steps_timed += steps
             self.seconds_timed += time.monotonic() - self.idle_since
-        loss_sum, _, _, finite = self.totals.asnumpy()
+        loss_sum, hits, clips, finite = self.totals.asnumpy().tolist()
         if not math.isfinite(loss_sum):
             before = self.progress.epoch * self.run.data.steps_per_epoch + int(finite)
             raise self.not_finite(f"the loss is {loss_sum}", before + 1)
-        self.meter.advance(f"loss {loss:.3f}  {self.so_far()}", steps)
+        self.meter.advance(f"loss {loss:.3f}  {self.so_far(hits / max(clips, 1))}", steps)
         if step == self.run.data.steps_per_epoch:
             self.meter.close()
             self.end_epoch()
@@ -164,11 +164,10 @@ class Loop(ms.Callback):
         """Whether a signal came to any rank: all of them stop after the same step."""
         return devices.on_any_rank(self.run.stop.number != 0, self.run.data.ranks)
 
-    def so_far(self) -> str:
+    def so_far(self, accuracy: float) -> str:
         """The epoch's training accuracy, speed and data wait, as text."""
-        _, hits, clips, _ = self.totals.asnumpy()
         wait = self.progress.waited_s / max(self.progress.seconds, 1e-9)
-        return f"accuracy {hits / max(clips, 1):.1%}  {self.clips_per_s:.1f} clips/s  data wait {wait:.0%}"
+        return f"accuracy {accuracy:.1%}  {self.clips_per_s:.1f} clips/s  data wait {wait:.0%}"
 
     def not_finite(self, what: str, step: int) -> InputError:
         """The error that says where the numbers were lost: in this step of all epochs, counted from 1."""
@@ -186,29 +185,29 @@ class Loop(ms.Callback):
         Raises:
             InputError: the weights are not finite or the disk is full.
         """
-        if self.run.data.rank:
-            return
         self.check_finite()
         meta = replace(self.run.meta, epoch=self.progress.epoch + self.progress.step // self.run.data.steps_per_epoch)
         self.write(LAST, meta, self.step)
         self.last_saved = time.monotonic()
 
     def check_finite(self) -> None:
-        """Check that the weights are finite.
+        """Check that rank 0's weights are finite.
 
         Raises:
             InputError: they are not.
         """
-        for parameter in self.network.get_parameters():
+        for parameter in self.network.get_parameters() if self.run.data.rank == 0 else ():
             if not np.isfinite(parameter.asnumpy()).all():
                 raise self.not_finite(f"{parameter.name} is not finite", self.run.steps_done(self.progress))
 
     def write(self, name: str, meta: CheckpointMetadata, step: nn.Cell | None = None) -> None:
-        """Write a checkpoint; with `step`, one to resume from.
+        """Write a checkpoint, on rank 0; with `step`, one to resume from.
 
         Raises:
             InputError: there is no room.
         """
+        if self.run.data.rank:
+            return
         path = self.run.folder / name
         try:
             checkpoint.save(self.network, meta, path, self.progress, averaged(self.step), step)
@@ -224,22 +223,18 @@ class Loop(ms.Callback):
         Raises:
             Stopped: a signal came.
         """
-        if self.run.data.rank == 0:
-            with contextlib.suppress(Stopped):
-                self.close_epoch()
-        else:
-            self.progress = replace(self.progress, epoch=self.progress.epoch + 1, step=0, seconds=0.0, waited_s=0.0)
-        if self.stopping():
-            raise Stopped(self.run.stop.number or signal.SIGTERM)
+        with contextlib.suppress(Stopped):
+            self.close_epoch()
+        self.check_stop()
 
     def close_epoch(self) -> None:
-        """Validate, log and save.
+        """Validate, on all ranks together, log and save.
 
         Raises:
             Stopped: a signal came during validation; the steps are saved by then.
         """
-        epoch, step = self.progress.epoch + 1, self.run.steps_done(self.progress)
-        loss, hits, clips, _ = (float(total) for total in self.totals.asnumpy())
+        recipe, epoch, step = self.run.recipe, self.progress.epoch + 1, self.run.steps_done(self.progress)
+        loss, hits, clips = self.totals_of_ranks()
         rate = float(self.rates[step - 1])
         line: dict[str, Any] = {
             "epoch": epoch,
@@ -251,44 +246,48 @@ class Loop(ms.Callback):
             "clips_per_s": round(self.clips_per_s, 2),
             "data_wait": round(self.progress.waited_s / self.progress.seconds, 4),
         }
-        said = f"epoch {epoch}/{self.run.recipe.epochs}  loss {loss / clips:.3f}  {self.so_far()}  rate {rate:.2g}"
+        said = f"epoch {epoch}/{recipe.epochs}  loss {loss / clips:.3f}  {self.so_far(hits / clips)}  rate {rate:.2g}"
         validator = self.run.validator
         better = False
-        if validator and (epoch % self.run.recipe.validate_every == 0 or epoch == self.run.recipe.epochs):
+        if validator and (epoch % recipe.validate_every == 0 or epoch == recipe.epochs):
             self.save()
             accuracy = validator.accuracy(weights_of(self.network, averaged(self.step)), self.check_stop)
             better = self.progress.best_accuracy is None or accuracy > self.progress.best_accuracy
             line |= {
-                "validated_on": self.run.recipe.choose_best_on,
+                "validated_on": recipe.choose_best_on,
                 "validation_accuracy": round(accuracy, 6),
                 "validation_videos": len(validator.videos),
             }
-            said += f"  {LABELS[self.run.recipe.choose_best_on]} {accuracy:.1%} of {len(validator.videos)} videos"
+            said += f"  {LABELS[recipe.choose_best_on]} {accuracy:.1%} of {len(validator.videos)} videos"
             said += " (best)" if better else ""
             if better:
                 self.progress = replace(self.progress, best_accuracy=accuracy)
         self.progress = replace(self.progress, epoch=epoch, step=0, seconds=0.0, waited_s=0.0)
         if better:
-            chosen_on, best = self.run.recipe.choose_best_on, self.progress.best_accuracy
-            self.write(BEST, replace(self.run.meta, epoch=epoch, chosen_on=chosen_on, accuracy=best))
-        recipe = self.run.recipe
+            best = self.progress.best_accuracy
+            self.write(BEST, replace(self.run.meta, epoch=epoch, chosen_on=recipe.choose_best_on, accuracy=best))
         if recipe.keep_every_epochs and epoch % recipe.keep_every_epochs == 0:
             self.check_finite()
             self.write(KEPT.format(epoch), replace(self.run.meta, epoch=epoch))
             remove_older(self.run.folder, recipe.keep_most)
         if self.log:
             self.log.write(line)
-        say(said)
+            say(said)
         self.save()
 
+    def totals_of_ranks(self) -> tuple[float, float, float]:
+        """Loss, hits and clips of the epoch, on all ranks together."""
+        loss, hits, clips = devices.sum_over_ranks(self.totals.asnumpy()[:3].tolist(), self.run.data.ranks)
+        return loss, hits, clips
+
     def check_stop(self) -> None:
-        """End the run when a signal came.
+        """End the run when a signal came to any rank.
 
         Raises:
             Stopped: one came.
         """
-        if self.run.stop.number:
-            raise Stopped(self.run.stop.number)
+        if self.stopping():
+            raise Stopped(self.run.stop.number or signal.SIGTERM)
 
 
 def train(run: Run, network: nn.Cell, step: nn.Cell, progress: TrainState) -> None:

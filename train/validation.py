@@ -6,18 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import mindspore as ms
+import numpy as np
 from mindspore import nn
 
 from mindrecord.manifest import Manifest
 from mindrecord.shard_reader import Video, videos_of_split
 from preprocess.catalog import TEST, TRAIN
 from preprocess.common.errors import InputError
-from train import evaluation_windows
+from train import devices, evaluation_windows
 from train.checkpoint import load_strictly
 from train.config import Recipe
 from train.holdout import held_out
 from train.models import build_model
-from train.scoring import Scorer, score_videos
+from train.sampling import Views
+from train.scoring import Scorer, score_videos, share_of_rank
+from train.training_data import TrainingData
 
 LABELS = {"held_out": "held-out accuracy", "test": "accuracy on the TEST LIST"}
 """What the accuracy that chooses is called, by the recipe's choose_best_on."""
@@ -29,22 +32,39 @@ class Validator:
     Its network is one of its own, so that the training network's mode and statistics are left alone.
     """
 
-    def __init__(self, recipe: Recipe, num_classes: int, videos: Sequence[Video], workers: int) -> None:
+    def __init__(self, recipe: Recipe, num_classes: int, videos: Sequence[Video], data: TrainingData) -> None:
         self.network = build_model(recipe.model.name, num_classes=num_classes, **recipe.model.options())
         self.scorer = Scorer(self.network, recipe.clip)
         self.recipe = recipe
         self.videos = videos
-        self.workers = workers
+        self.data = data
 
     def accuracy(self, weights: Mapping[str, ms.Parameter], check: Callable[[], None]) -> float:
-        """The share of the videos that `weights`, by the network's names, get right; `check` is called after each."""
+        """The share of the videos that `weights`, by the network's names, get right.
+
+        The ranks share the videos, and all must call this. Each calls `check` after each batch, as often as all others, so
+        that it may be something in which ranks wait for each other: they never do so for longer than a batch takes.
+        """
         load_strictly(self.network, dict(weights), "the network that validates is not the one that trains")
-        hits = 0
-        windows_of = evaluation_windows.whole_videos(self.videos, self.recipe.clip, workers=self.workers)
-        for score in score_videos(self.scorer, windows_of, self.recipe.batch_size):
-            hits += int(score.score_K.argmax() == score.label)
+        recipe, data = self.recipe, self.data
+        views = Views(crops=recipe.clip.test_crops)
+        counts = [views.count(video.frames, recipe.clip.frames, recipe.clip.stride) for video in self.videos]
+        shares = [share_of_rank(counts, recipe.batch_size, rank, data.ranks) for rank in range(data.ranks)]
+        batches = [-(-(share.place + sum(counts[n] for n in share.videos)) // recipe.batch_size) for share in shares]
+        own = shares[data.rank]
+
+        def scored(clip_NTHWC: ms.Tensor) -> ms.Tensor:
+            score_NK = self.scorer(clip_NTHWC)
             check()
-        return hits / len(self.videos)
+            return score_NK
+
+        windows_of = evaluation_windows.whole_videos([self.videos[n] for n in own.videos], recipe.clip, workers=data.workers)
+        scores = score_videos(scored, windows_of, recipe.batch_size, own.place)
+        hits = sum(int(score.score_K.argmax() == score.label) for score in scores)
+        clip = recipe.clip
+        for _ in range(max(batches) - batches[data.rank]):  # as slow as the batches of the others
+            scored(ms.Tensor(np.zeros((recipe.batch_size, clip.frames, clip.size, clip.size, 3), np.uint8)))
+        return devices.sum_over_ranks([hits], data.ranks)[0] / len(self.videos)
 
 
 def held_out_videos(records: Path, packed: Manifest, split: str, recipe: Recipe) -> frozenset[str]:

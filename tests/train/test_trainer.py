@@ -142,7 +142,8 @@ def test_what_is_held_out_is_not_trained_on_and_too_small_a_share_is_refused(rec
 def test_the_validator_scores_the_weights_it_is_given(records: Path, recipe: Recipe) -> None:
     packed = manifest.load(records)
     videos = videos_of_split(records, packed, "1", TRAIN)
-    validator = Validator(replace(recipe, model=replace(recipe.model, widen_factor=0.0625)), 2, videos, 1)
+    data = TrainingData(videos=videos, clip=recipe.clip, batch_size=2, seed=1)
+    validator = Validator(replace(recipe, model=replace(recipe.model, widen_factor=0.0625)), 2, videos, data)
     network = trainer.new_network(validator.recipe, 2)
     for label in (0, 1):
         network.fc.weight.set_data(ms.Tensor(np.zeros(network.fc.weight.shape, np.float32)))
