@@ -99,7 +99,7 @@ def main(options: Options) -> int:
     jobs = plan(options)
     records = options.records.resolve()
     packed = manifest.load(records)
-    if options.verify == "full":
+    if options.verify == "full" and rank.rank == 0:
         checksums.check(records, packed)
     devices.use(devices.target(), seed=0)
     done = [evaluate(job, options, records, packed, views, rank) for job in jobs]

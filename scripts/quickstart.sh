@@ -32,6 +32,7 @@ esac
 
 sh "$root/scripts/setup.sh" requirements.lock
 python=$root/.venv/bin/python
+export DEVICE_TARGET="${DEVICE_TARGET:-CPU}"
 recipe=$root/train/recipes/quick_cpu.yaml
 run=$work/runs/$(date +%Y%m%d-%H%M%S)
 

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 sys.path.insert(0, str(ROOT))
+os.environ.setdefault("DEVICE_TARGET", "CPU")  # where an Ascend is too: the tests compare bits
 
 from mindrecord import checksums
 from preprocess.common import cli

@@ -6,7 +6,6 @@ import contextlib
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
@@ -14,6 +13,8 @@ from preprocess.common.errors import InputError
 
 CORES_PER_NPU = 5  # our target
 QUEUED_BATCHES = 16  # MindData's prefetch_size: what a batch operation holds ready at most
+RANK_CPUS = "RANK_CPUS"
+"""The environment variable in which train/launch.py says how many CPUs are a rank's."""
 MARK = "CLIPFEED_LAUNCH"  # in the environment of all that a launch starts: its process id and the time, in ns
 
 
@@ -26,7 +27,8 @@ class Cluster:
     host_rank: int
     address: str
     port: int
-    rank_table: str
+    bind: bool
+    """Whether each rank keeps to CPUs of its own."""
 
     @property
     def ranks(self) -> int:
@@ -48,9 +50,6 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster:
             raise InputError(f"HOSTS={hosts} needs {' and '.join(missing)} too: see train/README.md, many hosts")
     if host_rank >= hosts:
         raise InputError(f"HOST_RANK={host_rank} is not below HOSTS={hosts}: hosts are numbered from 0")
-    table = environment.get("RANK_TABLE_FILE", "")
-    if table and not Path(table).is_file():
-        raise InputError(f"RANK_TABLE_FILE={table} does not exist: msrun does without, unset it")
     port = number(environment, "MASTER_PORT", 0, least=1) or free_port()
     return Cluster(
         devices=devices,
@@ -58,7 +57,7 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster:
         host_rank=host_rank,
         address=environment.get("MASTER_ADDR") or "127.0.0.1",
         port=port,
-        rank_table=table,
+        bind=number(environment, "BIND", 0, least=0) > 0,
     )
 
 

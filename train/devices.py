@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,10 +15,13 @@ from mindspore.train import model
 
 from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
-from train.config import PrecisionConfig
+from train.cluster import RANK_CPUS
+from train.config import ClipConfig, PrecisionConfig
 
 TARGETS = ("Ascend", "CPU")
 ASCEND_DRIVER = Path("/dev/davinci_manager")
+MAX_BATCH_BYTES = 256 * 2**20
+"""What data sinking transfers at a time (mindspore.Model.train)."""
 
 
 def target() -> str:
@@ -36,21 +40,49 @@ def ascend_devices() -> list[Path]:
 def use(device: str, seed: int) -> None:
     """Compile whole graphs for `device`, and seed MindSpore's generators. Call before any network is made.
 
-    On Ascend a process that is alone takes the NPU of the environment variable DEVICE_ID, by default the first; msrun's
-    share them out by themselves.
+    On Ascend the process takes the NPU of the environment variable DEVICE_ID, which msrun sets for each rank, by default the
+    first; graphs run kernel by kernel (jit level O0) on every chip, as is the default of those after the first generation;
+    RANK_TABLE_FILE is left out, which would send first-generation chips another way.
 
     Raises:
-        InputError: DEVICE_ID is no number.
+        InputError: DEVICE_ID is no number, or MindSpore cannot compute on `device`.
     """
     ms.set_context(mode=ms.GRAPH_MODE)
-    number = os.environ.get("DEVICE_ID", "")
-    if device == "Ascend" and number and "MS_ROLE" not in os.environ:
-        if not number.isdecimal():
-            raise InputError(f"DEVICE_ID={number} is no NPU's number: they are counted from 0")
-        ms.set_device(device, int(number))
-    else:
-        ms.set_device(device)
+    try:
+        if device == "Ascend":
+            os.environ.pop("RANK_TABLE_FILE", None)
+            ms.set_device(device, *npu_of_environment())
+            ms.set_context(jit_config={"jit_level": "O0"})
+        else:
+            ms.set_device(device)
+    except RuntimeError as error:
+        raise InputError(
+            f"MindSpore cannot compute on {device} ({cause(str(error))}): python train/doctor.py says what is missing, "
+            "DEVICE_TARGET=CPU computes without"
+        ) from None
     ms.set_seed(seed)
+
+
+def npu_of_environment() -> tuple[int, ...]:
+    """The number in DEVICE_ID, if it is set.
+
+    Raises:
+        InputError: it is none.
+    """
+    number = os.environ.get("DEVICE_ID", "")
+    if number and not number.isdecimal():
+        raise InputError(f"DEVICE_ID={number} is no NPU's number: they are counted from 0")
+    return (int(number),) if number else ()
+
+
+def cause(said: str) -> str:
+    """The line of MindSpore's many that says why: of a library that does not load, else of an exception, else the first."""
+    lines = [line.strip() for line in said.splitlines() if line.strip("- ") and not line.startswith("[")]
+    for pattern in (r"Load dynamic library.* failed\W*(.*)", r"(\w+(?:Error|Exception)\b.*)", "(.*)"):
+        for line in lines:
+            if found := re.search(pattern, line):
+                return found[1]
+    return "it was killed"
 
 
 def join() -> tuple[int, int]:
@@ -65,8 +97,32 @@ def join() -> tuple[int, int]:
 
 
 def cast_network(network: nn.Cell, precision: PrecisionConfig) -> nn.Cell:
-    """`network` computing in the recipe's precision, from float32 to float32. Changes `network` itself."""
-    return ms.amp.auto_mixed_precision(network, own_level() if precision.level == "auto" else precision.level)
+    """`network` computing in the recipe's precision, from float32 to float32. Changes `network` itself.
+
+    Raises:
+        InputError: it is float32 and the device is Ascend.
+    """
+    level = own_level() if precision.level == "auto" else precision.level
+    if level == "O0" and own_level() != "O0":
+        raise InputError(
+            "precision.level O0 is float32, which nn.Conv3d does not take on Ascend: leave it at auto, or choose O2"
+        )
+    return ms.amp.auto_mixed_precision(network, level)
+
+
+def check_batch(batch_size: int, clip: ClipConfig) -> None:
+    """Refuse a batch that cannot be sunk.
+
+    Raises:
+        InputError: the device is Ascend and the batch is larger than `MAX_BATCH_BYTES`.
+    """
+    size = batch_size * clip.frames * clip.size**2 * 3
+    if target() == "Ascend" and size > MAX_BATCH_BYTES:
+        fitting = batch_size * MAX_BATCH_BYTES // size
+        raise InputError(
+            f"a batch of {batch_size} x {clip.frames} x {clip.size} x {clip.size} x 3 bytes is {size / 2**20:.0f} MB, "
+            f"and Ascend is sent at most {MAX_BATCH_BYTES // 2**20} MB at a time: --batch-size {fitting} or less"
+        )
 
 
 def own_level() -> str:
@@ -113,6 +169,15 @@ def sinks() -> bool:
 
 
 def workers_of_rank() -> int:
-    """How many threads or processes a rank may keep busy: its part of the CPUs, which the ranks of this machine share."""
-    local_ranks = int(os.environ.get("MS_LOCAL_WORKER_NUM") or os.environ.get("MS_WORKER_NUM") or 1)
-    return max(available_cpus() // local_ranks, 1)
+    """How many threads or processes a rank may keep busy: the CPUs that it may use, and no more than its part of them.
+
+    The part is what `RANK_CPUS` says, which train/launch.py sets. Under another launcher all ranks are taken to be here.
+    """
+    ranks = os.environ.get("MS_WORKER_NUM") or os.environ.get("RANK_SIZE") or "1"
+    share = os.environ.get(RANK_CPUS) or available_cpus() // int(ranks)
+    return max(min(available_cpus(), int(share)), 1)
+
+
+def is_first_rank() -> bool:
+    """Whether this process is rank 0, or alone; before `join`."""
+    return int(os.environ.get("MS_WORKER_NUM", "1")) == 1 or os.environ.get("RANK_ID", "0") == "0"

@@ -10,7 +10,7 @@ All arguments go to train/train.py. What shapes the launch is in the environment
     HOST_RANK         its own number, from 0,
     MASTER_ADDR       host 0's address, and
     MASTER_PORT       a port that is free there; on a single host one is found
-    RANK_TABLE_FILE   HCCL's JSON; msrun does without
+    BIND              1: each rank keeps to CPUs of its own
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ if __name__ == "__main__":  # a script's own folder comes first on the path; the
 import psutil
 
 from preprocess.common import cli
+from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from train.cluster import MARK, Cluster, find_master, marked, read_cluster
+from train.cluster import MARK, RANK_CPUS, Cluster, find_master, marked, read_cluster
 from train.config import DEFAULT_RECIPE
 from train.run_folder import LAST, LOGS, check_new, new_folder, to_resume
 
@@ -58,8 +59,8 @@ def msrun(cluster: Cluster, logs: Path, arguments: list[str]) -> list[str]:
         "join": True,
         "tail_worker_log": cluster.ranks,  # none: what rank 0 says is shown by us
     }
-    if cluster.rank_table:
-        options["rank_table_file"] = cluster.rank_table
+    if cluster.bind:
+        options["bind_core"] = True
     module = [sys.executable, "-m", "mindspore.parallel.cluster.run"]
     return [*module, *(f"--{name}={value}" for name, value in options.items()), str(TRAIN), *arguments]
 
@@ -75,7 +76,9 @@ class Launch:
         self.ranks: dict[int, int] = {}  # process id -> rank, of all that were ever seen
         logs.mkdir(parents=True, exist_ok=True)
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # msrun calls `python`
-        environment = os.environ | {MARK: self.mark, "PATH": path, "MS_LOCAL_WORKER_NUM": str(cluster.devices)}
+        cpus = str(max(available_cpus() // cluster.devices, 1))
+        environment = os.environ | {MARK: self.mark, "PATH": path, RANK_CPUS: cpus}
+        environment.pop("RANK_TABLE_FILE", None)  # msrun does without
         with (logs / "msrun.log").open("w", encoding="utf-8") as output:
             self.manager = subprocess.Popen(
                 msrun(cluster, logs, arguments),

@@ -72,13 +72,14 @@ def main(options: Options) -> int:
     packed = manifest.load(options.records.resolve())
     if options.tensorboard:
         run_folder.check_tensorboard()
-    if options.verify == "full":
-        checksums.check(options.records.resolve(), packed)
     out = options.resume or options.out or run_folder.new_folder(options.recipe)
     if not options.resume:
         run_folder.check_new(out)
     device = devices.target()
+    devices.check_batch(recipe.batch_size, recipe.clip)
     devices.use(device, recipe.seed)
+    if options.verify == "full" and devices.is_first_rank():
+        checksums.check(options.records.resolve(), packed)
     rank, ranks = devices.join()
     with run_lock(out.resolve(), rank) as (folder, working_folder):
         run = make_run(options, packed, folder, rank, ranks)

@@ -15,8 +15,8 @@ from train.doctor import ERROR, OK, WARNING, Finding
 
 RECIPE = ROOT / "train/recipes/quick_cpu.yaml"
 ONE, EIGHT = (
-    Cluster(devices=1, hosts=1, host_rank=0, address="127.0.0.1", port=8118, rank_table=""),
-    Cluster(devices=8, hosts=1, host_rank=0, address="127.0.0.1", port=8118, rank_table=""),
+    Cluster(devices=1, hosts=1, host_rank=0, address="127.0.0.1", port=8118, bind=False),
+    Cluster(devices=8, hosts=1, host_rank=0, address="127.0.0.1", port=8118, bind=False),
 )
 
 

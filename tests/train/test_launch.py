@@ -213,7 +213,7 @@ def test_many_hosts_need_a_name_for_their_run_folder(run: Run, monkeypatch: pyte
 def test_each_host_gives_msrun_its_own_number_and_all_else_alike(tmp_path: Path) -> None:
     def options(host_rank: int) -> list[str]:
         return msrun(
-            Cluster(devices=8, hosts=4, host_rank=host_rank, address="10.0.0.1", port=8118, rank_table=""),
+            Cluster(devices=8, hosts=4, host_rank=host_rank, address="10.0.0.1", port=8118, bind=False),
             tmp_path,
             ["--epochs", "3"],
         )
@@ -243,16 +243,14 @@ def test_the_run_folder_is_what_the_options_name(arguments: list[str], path: str
     assert named(arguments, "--out", "--resume") == (Path(path) if path else None)
 
 
-def test_the_environment_describes_the_cluster(tmp_path: Path) -> None:
-    (tmp_path / "hccl.json").touch()
-    table = str(tmp_path / "hccl.json")
+def test_the_environment_describes_the_cluster() -> None:
     many = {"DEVICES": "8", "HOSTS": "4", "HOST_RANK": "3", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "8118"}
-    assert read_cluster(many | {"RANK_TABLE_FILE": table}) == Cluster(
-        devices=8, hosts=4, host_rank=3, address="10.0.0.1", port=8118, rank_table=table
+    assert read_cluster(many | {"BIND": "1"}) == Cluster(
+        devices=8, hosts=4, host_rank=3, address="10.0.0.1", port=8118, bind=True
     )
     assert read_cluster(many).ranks == 32
     assert read_cluster({"DEVICES": "2", "MASTER_PORT": "8118"}) == Cluster(
-        devices=2, hosts=1, host_rank=0, address="127.0.0.1", port=8118, rank_table=""
+        devices=2, hosts=1, host_rank=0, address="127.0.0.1", port=8118, bind=False
     )
     assert read_cluster({}).port >= 1024  # a free one
 
@@ -264,7 +262,7 @@ def test_the_environment_describes_the_cluster(tmp_path: Path) -> None:
         ({"DEVICES": "0"}, "DEVICES=0 is no whole number from 1"),
         ({"HOSTS": "2", "HOST_RANK": "1"}, "HOSTS=2 needs MASTER_ADDR and MASTER_PORT too"),
         ({"HOST_RANK": "1"}, "HOST_RANK=1 is not below HOSTS=1"),
-        ({"RANK_TABLE_FILE": "none.json"}, "RANK_TABLE_FILE=none.json does not exist"),
+        ({"BIND": "yes"}, "BIND=yes is no whole number"),
     ],
 )
 def test_an_environment_that_cannot_be_is_refused_by_the_variables_name(environment: dict[str, str], says: str) -> None:
