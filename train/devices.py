@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from train.cluster import RANK_CPUS
 from train.config import ClipConfig, PrecisionConfig
+from train.findings import cause
 
 TARGETS = ("Ascend", "CPU")
 ASCEND_DRIVER = Path("/dev/davinci_manager")
@@ -73,16 +73,6 @@ def npu_of_environment() -> tuple[int, ...]:
     if number and not number.isdecimal():
         raise InputError(f"DEVICE_ID={number} is no NPU's number: they are counted from 0")
     return (int(number),) if number else ()
-
-
-def cause(said: str) -> str:
-    """The line of MindSpore's many that says why: of a library that does not load, else of an exception, else the first."""
-    lines = [line.strip() for line in said.splitlines() if line.strip("- ") and not line.startswith("[")]
-    for pattern in (r"Load dynamic library.* failed\W*(.*)", r"(\w+(?:Error|Exception)\b.*)", "(.*)"):
-        for line in lines:
-            if found := re.search(pattern, line):
-                return found[1]
-    return "it was killed"
 
 
 def join() -> tuple[int, int]:

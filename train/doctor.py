@@ -11,7 +11,6 @@ on, as for train/launch.py. Ends with 2 when a line is an error.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib.metadata
 import os
 import platform
@@ -22,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,27 +37,20 @@ try:
     from preprocess.common import cli
     from preprocess.common.cpus import available_cpus
     from preprocess.common.errors import InputError
-    from train import config
-    from train.cluster import CORES_PER_NPU, QUEUED_BATCHES, Cluster, find_master, left_behind, read_cluster
+    from train import ascend_host, config
+    from train.cluster import CORES_PER_NPU, QUEUED_BATCHES, Cluster, find_master, free_port, left_behind, read_cluster
     from train.config import Recipe
+    from train.findings import ERROR, OK, WARNING, Finding, cause, error_of
+    from train.launch import Launch
     from train.run_folder import RUNS
 except ImportError as missing:
     print(f"error: {missing}: {INSTALL}", file=sys.stderr)
     sys.exit(2)
 
-OK, WARNING, ERROR = "ok", "warning", "error"
 REQUIREMENT = re.compile(r"([A-Za-z][\w.-]*)")
 PYTHONS = ("3.11", "3.12")
-ASCEND_LIBRARIES = ("libascendcl.so", "libhccl.so")
-SET_ENV = "install CANN 8.2 to 9.1 and source its set_env.sh (train/README.md, on Ascend)"
 TRY_S = 300.0
-TRY = """
-import sys
-import mindspore as ms
-from train import devices
-devices.use(devices.target(), 0)
-assert float((ms.ops.ones((2, 3), ms.float32) @ ms.ops.ones((3, 2), ms.float32)).sum()) == 12
-"""
+TRY = Path(__file__).resolve().with_name("try_step.py")
 LEAST_DISK_GB = 5  # three checkpoints of the largest networks
 LEAST_STEPS = 10
 
@@ -73,19 +65,6 @@ class Options:
     """A recipe to check against it."""
     split: str = "1"
     """Whose training videos."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One line of the output: state, subject, text, and unless the state is ok a remedy."""
-
-    state: str
-    what: str
-    text: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.state:<8} {self.what:<10} {self.text}{f': {self.remedy}' if self.remedy else ''}"
 
 
 def main(options: Options) -> int:
@@ -126,17 +105,20 @@ def examine(options: Options, recipe: Recipe | None, cluster: Cluster) -> Iterat
     try:
         from train import devices
 
-        on_ascend = devices.target() == "Ascend"
+        target = devices.target()
+        on_ascend = target == "Ascend"
     except (ImportError, OSError) as error:  # a shared library that is not there
         yield Finding(state=ERROR, what="MindSpore", text=f"cannot be imported ({error})", remedy=INSTALL)
     else:
         if on_ascend:
-            yield npus(devices.ascend_devices(), cluster)
-            yield from map(shared_library, ASCEND_LIBRARIES)
-        yield device()
+            yield from ascend_host.examine(devices.ascend_devices(), cluster)
+            if recipe:
+                yield transfer(recipe)
+        yield from device(cluster, target)
     yield cores(available_cpus(), cluster, on_ascend)
     if recipe:
         yield memory(recipe, cluster, psutil.virtual_memory().available)
+        yield shared_memory(recipe, cluster, shutil.disk_usage("/dev/shm").free)
     yield disk(RUNS, shutil.disk_usage(nearest_folder(RUNS)).free)
     yield port(cluster)
     yield processes()
@@ -145,12 +127,6 @@ def examine(options: Options, recipe: Recipe | None, cluster: Cluster) -> Iterat
         yield found
         if recipe and found.state == OK:
             yield batch(manifest.load(options.records), options.split, recipe, cluster)
-
-
-def error_of(what: str, error: InputError) -> Finding:
-    """A refusal as a finding: what is wrong, and the remedy behind its last colon."""
-    text, _, remedy = str(error).rpartition(": ")
-    return Finding(state=ERROR, what=what, text=text, remedy=remedy)
 
 
 def installed_versions() -> dict[str, str]:
@@ -205,58 +181,60 @@ def libraries(installed: dict[str, str], locked: dict[str, str]) -> Iterator[Fin
         )
 
 
-def npus(found: list[Path], cluster: Cluster) -> Finding:
-    """Whether the host has the NPUs that are to train."""
-    text = f"{len(found)} NPUs here, {cluster.devices} wanted"
-    if len(found) >= cluster.devices:
-        return Finding(state=OK, what="NPUs", text=text)
-    return Finding(
-        state=ERROR,
-        what="NPUs",
-        text=text,
-        remedy="set DEVICES to what is there; in a container, pass /dev/davinci* into it",
-    )
+def device(cluster: Cluster, target: str) -> Iterator[Finding]:
+    """What each rank of this host can do of train/try_step.py, in processes of their own, for they may be ended by it."""
+    how = "sunk, in float16" if target == "Ascend" else "fed, in float32"
+    texts = {
+        "compute": f"MindSpore computes on {target}",
+        "ranks": "AllReduce adds up",
+        "step": f"a training step works, {how}",
+    }
+    local = replace(cluster, hosts=1, host_rank=0, address="127.0.0.1", port=free_port())
+    if local.ranks == 1:
+        del texts["ranks"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        in_time = try_step(folder, local)
+        for part, text in texts.items():
+            failed = [rank for rank in range(local.ranks) if part not in parts_done(folder, rank)]
+            if not failed:
+                each = f", on each of {local.ranks} ranks" if local.ranks > 1 else ""
+                yield Finding(state=OK, what="device", text=text + each)
+                continue
+            log = folder / f"worker_{failed[0]}.log"
+            why = cause(log.read_text(encoding="utf-8", errors="replace")) if log.is_file() else "it has not begun"
+            remedy = ascend_host.SET_ENV if target == "Ascend" else INSTALL
+            if not in_time:
+                why, remedy = f"nothing in {TRY_S:g} s", "look at who holds the device (npu-smi info)"
+            ranks = ", ".join(map(str, failed))
+            yield Finding(state=ERROR, what="device", text=f"not so on rank {ranks}: {text} ({why})", remedy=remedy)
+            return
 
 
-def shared_library(name: str) -> Finding:
-    """Whether one of CANN's libraries can be loaded."""
+def try_step(folder: Path, cluster: Cluster) -> bool:
+    """Run train/try_step.py in the ranks; whether they ended in time."""
+    if cluster.ranks == 1:
+        with (folder / "worker_0.log").open("w", encoding="utf-8") as log:
+            command = [sys.executable, str(TRY), str(folder)]
+            try:
+                subprocess.run(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, timeout=TRY_S, check=False)
+            except subprocess.TimeoutExpired:
+                return False
+        return True
+    launch = Launch(cluster, folder, [str(folder)], TRY)
     try:
-        ctypes.CDLL(name)
-    except OSError as error:
-        return Finding(state=ERROR, what="CANN", text=str(error), remedy=SET_ENV)
-    return Finding(state=OK, what="CANN", text=name)
+        launch.manager.wait(TRY_S)
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        launch.clean_up()
+    return True
 
 
-def device() -> Finding:
-    """Whether MindSpore computes on the device: tried in a process of its own, for it may be ended by it."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", TRY],
-                cwd=folder,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
-                capture_output=True,
-                text=True,
-                timeout=TRY_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return Finding(
-                state=ERROR,
-                what="device",
-                text=f"MindSpore has computed nothing in {TRY_S:g} s",
-                remedy="npu-smi info says who holds it",
-            )
-    target = os.environ.get("DEVICE_TARGET") or "the device found"
-    if done.returncode == 0:
-        return Finding(state=OK, what="device", text=f"MindSpore computes on {target}")
-    said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith(("-", "["))]
-    return Finding(
-        state=ERROR,
-        what="device",
-        text=f"MindSpore does not compute on {target} ({said[-1] if said else 'it was killed'})",
-        remedy=SET_ENV,
-    )
+def parts_done(folder: Path, rank: int) -> list[str]:
+    """What of train/try_step.py worked on a rank."""
+    path = folder / f"{rank}.txt"
+    return path.read_text(encoding="utf-8").split() if path.is_file() else []
 
 
 def cores(available: int, cluster: Cluster, on_ascend: bool) -> Finding:
@@ -279,6 +257,28 @@ def memory(recipe: Recipe, cluster: Cluster, available_bytes: int) -> Finding:
     text = f"{available_bytes / 1e9:.1f} GB free, batches that wait take up to {queued / 1e9:.1f} GB"
     if queued > available_bytes:
         return Finding(state=ERROR, what="memory", text=text, remedy="lower --batch-size or DEVICES")
+    return Finding(state=OK, what="memory", text=text)
+
+
+def transfer(recipe: Recipe) -> Finding:
+    """Whether a batch can be sunk."""
+    from train import devices
+
+    try:
+        devices.check_batch(recipe.batch_size, recipe.clip)
+    except InputError as error:
+        return error_of("batch", error)
+    return Finding(state=OK, what="batch", text="can be sent to an NPU at once")
+
+
+def shared_memory(recipe: Recipe, cluster: Cluster, free_bytes: int) -> Finding:
+    """Whether /dev/shm has room for the batches that loader processes hand over: two for each rank."""
+    clip = recipe.clip
+    wanted = 2 * cluster.devices * recipe.batch_size * clip.frames * clip.size**2 * 3
+    text = f"{free_bytes / 1e6:.0f} MB free in /dev/shm, --loader processes takes {wanted / 1e6:.0f}"
+    if wanted > free_bytes:
+        remedy = "keep --loader threads, or give a container more (docker run --shm-size)"
+        return Finding(state=WARNING, what="memory", text=text, remedy=remedy)
     return Finding(state=OK, what="memory", text=text)
 
 

@@ -47,7 +47,7 @@ NOTES = ("[INFO] DISTRIBUTED(", "[WARNING] DISTRIBUTED(")
 FAILED = re.compile(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)")
 
 
-def msrun(cluster: Cluster, logs: Path, arguments: list[str]) -> list[str]:
+def msrun(cluster: Cluster, logs: Path, arguments: list[str], script: Path = TRAIN) -> list[str]:
     """The command that starts the ranks of this host."""
     options = {
         "worker_num": cluster.ranks,
@@ -62,13 +62,13 @@ def msrun(cluster: Cluster, logs: Path, arguments: list[str]) -> list[str]:
     if cluster.bind:
         options["bind_core"] = True
     module = [sys.executable, "-m", "mindspore.parallel.cluster.run"]
-    return [*module, *(f"--{name}={value}" for name, value in options.items()), str(TRAIN), *arguments]
+    return [*module, *(f"--{name}={value}" for name, value in options.items()), str(script), *arguments]
 
 
 class Launch:
     """The processes of one launch on this host."""
 
-    def __init__(self, cluster: Cluster, logs: Path, arguments: list[str]) -> None:
+    def __init__(self, cluster: Cluster, logs: Path, arguments: list[str], script: Path = TRAIN) -> None:
         self.logs = logs
         self.mark = f"{os.getpid()}-{time.time_ns()}"
         self.shown = 0
@@ -81,7 +81,7 @@ class Launch:
         environment.pop("RANK_TABLE_FILE", None)  # msrun does without
         with (logs / "msrun.log").open("w", encoding="utf-8") as output:
             self.manager = subprocess.Popen(
-                msrun(cluster, logs, arguments),
+                msrun(cluster, logs, arguments, script),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,

@@ -75,7 +75,7 @@ class Share:
 
 
 def share_of_rank(counts: Sequence[int], batch_size: int, rank: int, ranks: int) -> Share:
-    """The rank's share of videos that have so many windows each: whole videos, and about as many windows on each rank."""
+    """The rank's share of videos with these numbers of windows: whole videos, and nearly equal parts of the windows."""
     starts = np.cumsum(counts) - counts
     low, high = (int(start) for start in np.searchsorted(starts, sum(counts) * np.array([rank, rank + 1]) // ranks))
     return Share(range(low, high), int(starts[low]) % batch_size if low < high else 0)

@@ -312,7 +312,7 @@ def train(run: Run, network: nn.Cell, step: nn.Cell, progress: TrainState) -> No
 
 
 def feed(model: ms.Model, loop: Loop, last_epoch: int, sink_steps: int) -> None:
-    """Train to the end of an epoch; where MindSpore sinks data, at most so many steps at a time.
+    """Train to the end of an epoch; where MindSpore sinks data, in sinks of at most `sink_steps`.
 
     Raises:
         InputError, Stopped: as `train`.

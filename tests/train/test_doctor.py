@@ -8,10 +8,10 @@ import pytest
 from conftest import ROOT, Run
 
 from mindrecord import manifest
-from train import doctor
+from train import ascend_host, doctor
 from train.cluster import Cluster
 from train.config import load_recipe
-from train.doctor import ERROR, OK, WARNING, Finding
+from train.findings import ERROR, OK, WARNING, Finding, cause
 
 RECIPE = ROOT / "train/recipes/quick_cpu.yaml"
 ONE, EIGHT = (
@@ -68,9 +68,9 @@ def test_every_library_of_requirements_in_is_locked() -> None:
 @pytest.mark.parametrize(
     ("found", "state", "says"),
     [
-        (doctor.npus([Path("/dev/davinci0")], ONE), OK, "1 NPUs here, 1 wanted"),
-        (doctor.npus([Path("/dev/davinci0")], EIGHT), ERROR, "1 NPUs here, 8 wanted: set DEVICES"),
-        (doctor.shared_library("libnone.so"), ERROR, "libnone.so: cannot open shared object file"),
+        (ascend_host.enough([Path("/dev/davinci0")], ONE), OK, "1 NPUs here, 1 wanted"),
+        (ascend_host.enough([Path("/dev/davinci0")], EIGHT), ERROR, "1 NPUs here, 8 wanted: set DEVICES"),
+        (ascend_host.shared_library("libnone.so"), ERROR, "libnone.so: cannot open shared object file"),
         (doctor.cores(192, EIGHT, True), OK, "192 for 8 ranks on this host"),
         (doctor.cores(16, EIGHT, True), WARNING, "may wait for data"),
         (doctor.cores(16, EIGHT, False), OK, "16 for 8 ranks"),
@@ -121,3 +121,105 @@ def test_an_address_that_is_not_host_0s_is_an_error(address: str, host_rank: int
     found = doctor.port(replace(ONE, hosts=2, host_rank=host_rank, address=address))
     assert found.state == ERROR
     assert says in f"{found.text}: {found.remedy}"
+
+
+def test_what_cann_s_python_packages_lack_is_named(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By stand-ins, of which one wants a module that is not here."""
+    for name in ascend_host.PACKAGES:
+        (tmp_path / f"{name}.py").write_text("import sympy_not_here\n" if name == "te" else "")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("DEVICE_TARGET", "Ascend")
+    done = run("train/doctor.py", code=2, new_process=True)
+    said = "Python package te cannot be imported (ModuleNotFoundError: No module named 'sympy_not_here')"
+    assert f"error    CANN       {said}: sh scripts/setup.sh requirements.lock requirements-ascend.lock" in done.stdout
+    if not Path("/dev/davinci_manager").exists():
+        assert (
+            "error    device     not so on rank 0: MindSpore computes on Ascend "
+            "(libge_runner.so: cannot open shared object file: No such file or directory)"
+        ) in done.stdout
+
+
+def test_python_packages_that_are_not_there_want_cann() -> None:
+    found = ascend_host.python_packages(["no_such_package"])
+    assert found
+    assert found.remedy == ascend_host.SET_ENV
+    assert ascend_host.python_packages(["json"]) is None
+
+
+@pytest.mark.parametrize(
+    ("info", "state", "says"),
+    [
+        ("Version=9.1.0\n", OK, "9.1.0; MindSpore 2.10 was built with 9.1"),
+        ("# of the compiler\nVersion=8.5.1\n", OK, "8.5.1"),
+        ("Version=8.2.RC1\n", WARNING, "8.2.RC1; MindSpore 2.10 was built with 9.1: 8.5, 9.0 are accepted too"),
+        (None, ERROR, "holds no CANN: install CANN 9.1"),
+    ],
+)
+def test_cann_s_version_is_compared_with_the_wheel_s(info: str | None, state: str, says: str, tmp_path: Path) -> None:
+    if info is not None:
+        (tmp_path / "compiler").mkdir()
+        (tmp_path / "compiler/version.info").write_text(info)
+    found = ascend_host.version(str(tmp_path))
+    assert found.state == state
+    assert says in str(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "reserved", "state"),
+    [
+        ("32768\t60999\n", "\n", WARNING),
+        ("32768\t60999\n", "8080,59999-60031\n", OK),
+        ("32768\t60999\n", "60000-60030\n", WARNING),
+        ("10000\t59999\n", "\n", OK),
+    ],
+)
+def test_the_ports_of_hccl_are_to_be_reserved(given: str, reserved: str, state: str, tmp_path: Path) -> None:
+    (tmp_path / "ip_local_port_range").write_text(given)
+    (tmp_path / "ip_local_reserved_ports").write_text(reserved)
+    assert ascend_host.hccl_ports(settings=tmp_path).state == state
+    with socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
+        assert ascend_host.hccl_ports(range(port, port + 1), tmp_path).state == ERROR
+
+
+def test_a_file_of_a_device_that_may_not_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    npus = [tmp_path / "davinci0", tmp_path / "davinci1"]
+    monkeypatch.setattr(ascend_host.os, "access", lambda path, _: path == npus[0])
+    assert "davinci1 may not be read and written by this user: add the user to the group HwHiAiUser" in str(
+        ascend_host.permitted(npus)
+    )
+    assert ascend_host.permitted(npus[:1]).state == OK
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (
+            "[WARNING] ME: noise\nTraceback (most recent call last):\n  raise ValueError: no\nKeyError: 'a'\n",
+            "KeyError: 'a'",
+        ),
+        ("x.y.OwnError: why\n\n---\n- C++ Call Stack:\n---\nmindspore/ms_context.cc:291 Set\n", "OwnError: why"),
+        ("RuntimeError: \n------\n- The cause.\n------\nat a.cc:1", "RuntimeError: - The cause."),
+        ("RuntimeError: not\nLoad dynamic library: libx.so failed. liby.so: no such file\n", "liby.so: no such file"),
+        ("Segmentation fault\n", "Segmentation fault"),
+        ("", "it was killed"),
+    ],
+)
+def test_the_cause_of_an_error_is_not_the_end_of_a_call_stack(said: str, line: str) -> None:
+    assert cause(said) == line
+
+
+def test_two_ranks_are_tried_together_and_a_device_that_fails_is_named_with_its_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DEVICE_TARGET", "CPU")
+    two = replace(ONE, devices=2)
+    assert [str(finding) for finding in doctor.device(two, "CPU")] == [
+        "ok       device     MindSpore computes on CPU, on each of 2 ranks",
+        "ok       device     AllReduce adds up, on each of 2 ranks",
+        "ok       device     a training step works, fed, in float32, on each of 2 ranks",
+    ]
+    monkeypatch.setattr(doctor, "TRY", Path("no_such_script.py"))
+    (found,) = doctor.device(ONE, "CPU")
+    assert "not so on rank 0: MindSpore computes on CPU" in str(found)
+    assert "can't open file" in str(found)
