@@ -2,8 +2,9 @@
 
     python train/profile_step.py --recipe train/recipes/ucf101_r3d50.yaml --records work/records
 
-Each is timed by itself over some steps, after one that does not count, and then all together as training does them. Where
-they run side by side, together they take as long as the longest; where they share processors, as on the CPU, longer.
+Each is timed by itself over some steps, after one that does not count, and then all together as training does them: sunk on
+Ascend, fed step by step on the CPU. Where they run side by side, together they take as long as the longest; where they share
+processors, as on the CPU, longer. "to the device" is a copy from the host; what a sink sends goes another way.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if __name__ == "__main__":  # a script's own folder comes first on the path, whe
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # profile; the project's root belongs there
 
 import mindspore as ms
+import numpy as np
 from mindspore import nn
 from numpy.typing import NDArray
 
@@ -79,7 +81,7 @@ def main(options: Options) -> int:
     what = "images" if is_images else "clips"
     say(f"{options.recipe.stem} on {options.records}, batches of {clips} {what}, on {device}")
     with devices.work_aside():
-        for line in lines(measure(lambda: endless(data), step, options.steps), clips, is_images):
+        for line in lines(measure(data, step, options.steps), clips, is_images):
             print(line)
     return 0
 
@@ -92,27 +94,56 @@ def endless(data: TrainingData) -> Iterator[Batch]:
         )
 
 
-def measure(batches: Callable[[], Iterator[Batch]], step: nn.Cell, steps: int) -> Times:
+def measure(data: TrainingData, step: nn.Cell, steps: int) -> Times:
     """Time the parts of a step by themselves, then a step."""
-    source = batches()
+    source = endless(data)
     batch = next(source)
-    data = mean_of(lambda: next(source), steps)
+    reading = mean_of(lambda: next(source), steps)
     first = First()
     tensors = sent(batch, first)  # compiled
     sending = median_of(lambda: sent(batch, first), steps)
     step(*tensors).asnumpy()  # compiled
     network = median_of(lambda: step(*tensors).asnumpy(), steps)
-    source = batches()
-    next(source)
+    together, waiting = (sunk if devices.sinks() else fed)(data, step, steps)
+    return Times(data=reading, sending=sending, network=network, together=together, waiting=waiting)
+
+
+def fed(data: TrainingData, step: nn.Cell, steps: int) -> tuple[float, float]:
+    """Seconds of a step that is fed from the host, and how long of it the network waited."""
+    first, source = First(), endless(data)
+    sent(next(source), first)
     waited, began = 0.0, time.perf_counter()
     for _ in range(steps):
         wanted = time.perf_counter()
         batch = next(source)
         waited += time.perf_counter() - wanted
         step(*sent(batch, first)).asnumpy()
-    return Times(
-        data=data, sending=sending, network=network, together=(time.perf_counter() - began) / steps, waiting=waited / steps
-    )
+    return (time.perf_counter() - began) / steps, waited / steps
+
+
+def sunk(data: TrainingData, step: nn.Cell, steps: int) -> tuple[float, float]:
+    """Seconds of a step that takes its batch from the queue on the device, and how long of it the network waited at most:
+    all of each step that left the queue empty."""
+    clock = Clock()
+    epochs = range(-(-(steps + 1) // data.steps_per_epoch))
+    ms.Model(step).train(steps + 1, data.batches(epochs), callbacks=[clock], dataset_sink_mode=True, sink_size=1)
+    seconds = np.diff(clock.ends)
+    return float(seconds.mean()), float((seconds * np.array(clock.empty[1:])).mean())
+
+
+class Clock(ms.Callback):
+    """Notes when each step ended, and whether it left the queue empty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: list[float] = []
+        self.empty: list[bool] = []
+
+    def on_train_step_end(self, run_context: Any) -> None:
+        arguments = run_context.original_args()
+        arguments.net_outputs.asnumpy()  # waits for the step
+        self.ends.append(time.perf_counter())
+        self.empty.append(arguments.dataset_helper.get_mbuf_queue_size() == 0)
 
 
 class First(nn.Cell):

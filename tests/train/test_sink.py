@@ -9,17 +9,19 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import mindspore as ms
 import numpy as np
 import pytest
 from sink_on_cpu import sinking
-from tiny_run import EPOCHS, FixedValidator, go, make_run, metrics, tiny_recipe
+from tiny_run import EPOCHS, FixedValidator, Tiny, go, make_run, metrics, tiny_recipe
 
 from preprocess.common.errors import InputError
-from train import checkpoint, trainer
+from train import checkpoint, profile_step, trainer
 from train.config import Recipe
 from train.signals import Stopped
+from train.step import new_step
 from train.training_data import epoch_indices
 
 STEPS = 3
@@ -185,3 +187,18 @@ def test_data_wait_is_the_time_of_fetching_when_the_queue_is_empty(
 
     waits = [json.loads(line)["data_wait"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert least <= waits[1] <= greatest
+
+
+@pytest.mark.parametrize("waiting", [16, 0])
+def test_the_profile_takes_its_step_from_the_queue_and_an_empty_one_means_waiting(
+    records: Path, tmp_path: Path, recipe: Recipe, waiting: int
+) -> None:
+    data = make_run(tmp_path / "run", records, recipe).data
+    step = new_step(Tiny(), recipe, 100)
+    with sinking() as queues:
+        profile_step.sunk(data, step, 1)  # compiled
+        with mock.patch.object(type(queues[0]), "get_mbuf_queue_size", return_value=waiting):
+            together, waited = profile_step.sunk(data, step, 4)
+    assert queues[1].asked == ["send", *["continue_send"] * 5, "stop_send", "release"]
+    assert 0 < together < 1
+    assert waited == (0 if waiting else together)
