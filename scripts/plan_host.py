@@ -102,7 +102,7 @@ def plan(options: Options, measured: dict[str, float]) -> list[str]:
         f"PCIe       {sent_bytes_s / 1e9:.2f} GB/s to all NPUs, {sent_bytes_s / options.npus / 1e9:.2f} to each",
         "It is assumed that",
         f"- the host's cores are as fast as the one measured ({cpu_ms:.2f} CPU-ms a clip), and as free",
-        f"- each NPU has its own process, whose threads share a GIL: one worker holds it {measured['gil_held']:.0%} of its time,",
+        f"- each NPU has its own process, whose threads share a GIL: one holds it {measured['gil_held']:.0%} of its time,",
         "  and what many do to each other is not measured; --loader processes is for hosts where they wait for it",
         f"- MindData holds {QUEUED_BATCHES} batches of {options.batch_size} clips ready for each NPU",
         f"- {options.videos} videos are as long as those measured ({measured['bytes_on_disk_per_clip'] / 1e6:.2f} MB each)",

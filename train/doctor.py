@@ -41,7 +41,7 @@ try:
     from train.cluster import CORES_PER_NPU, QUEUED_BATCHES, Cluster, find_master, free_port, left_behind, read_cluster
     from train.config import Recipe
     from train.findings import ERROR, OK, WARNING, Finding, cause, error_of
-    from train.launch import Launch
+    from train.ranks import Launch
     from train.run_folder import RUNS
 except ImportError as missing:
     print(f"error: {missing}: {INSTALL}", file=sys.stderr)
@@ -221,7 +221,7 @@ def try_step(folder: Path, cluster: Cluster) -> bool:
             except subprocess.TimeoutExpired:
                 return False
         return True
-    launch = Launch(cluster, folder, [str(folder)], TRY)
+    launch = Launch(cluster, folder, TRY, [str(folder)])
     try:
         launch.manager.wait(TRY_S)
     except subprocess.TimeoutExpired:

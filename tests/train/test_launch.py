@@ -19,7 +19,8 @@ from test_resume import SMALL, difference, untimed, wait_for_epochs
 from preprocess.common.errors import InputError
 from train import cluster
 from train.cluster import Cluster, read_cluster
-from train.launch import msrun, named
+from train.launch import TRAIN, named
+from train.ranks import msrun
 
 EPOCHS = 6
 OPTIONS = [*SMALL, "--epochs", str(EPOCHS), "--save-every-minutes", "0"]
@@ -215,6 +216,7 @@ def test_each_host_gives_msrun_its_own_number_and_all_else_alike(tmp_path: Path)
         return msrun(
             Cluster(devices=8, hosts=4, host_rank=host_rank, address="10.0.0.1", port=8118, bind=False),
             tmp_path,
+            TRAIN,
             ["--epochs", "3"],
         )
 
