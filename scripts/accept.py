@@ -346,6 +346,7 @@ def main(options: Options) -> int:
     manifest.load(options.records.resolve())  # before minutes are spent
     files.refuse_other_folder(options.out, "acceptance.json", "an acceptance")
     acceptance = Acceptance(options)
+    check_device()
     shutil.rmtree(acceptance.folder, ignore_errors=True)
     acceptance.folder.mkdir(parents=True)
     say(f"{acceptance.target}, {acceptance.ranks} ranks -> {options.out}")
@@ -365,6 +366,19 @@ def main(options: Options) -> int:
         write(acceptance, parts)
     say(f"report: {options.out / 'acceptance.html'}")
     return 1 if any(part.state == FAILED for part in parts) else 0
+
+
+def check_device() -> None:
+    """Refuse a device that MindSpore cannot compute on. Asked in another process, so that this one holds none.
+
+    Raises:
+        InputError: it cannot.
+    """
+    ask = "from train import devices; devices.use(devices.target(), 0)"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        _, refused, why = done.stderr.strip().rpartition("InputError: ")
+        raise InputError(why if refused else cause(done.stderr))
 
 
 def write(acceptance: Acceptance, parts: list[Part]) -> None:

@@ -54,7 +54,8 @@ QUICK = ("preprocess/", "mindrecord/", "scripts/plan_host.py", "scripts/make_tex
 ELSEWHERE = {
     "sh scripts/test.sh": "it runs the tests",
     "sh scripts/quickstart.sh": "test_slow_quickstart.py runs it",
-    "sh scripts/setup.sh requirements.lock": "scripts/test.sh and the quickstart begin with it",
+    "sh scripts/setup.sh requirements.lock requirements-ascend.lock": "test_slow_locks.py looks for the wheels",
+    "sh scripts/accept.sh work/records": "scripts/test_accept.py runs it",
     "python eval/predict.py --camera 0 --checkpoint CKPT": "there is no camera; eval/test_use.py reads a file in its place",
     "python preprocess/extract_frames.py --root data/UCF101 --out work/frames --cluster tcp://scheduler:8786": "there is no "
     "such host; preprocess/test_executors.py has a scheduler of its own",

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, Run
+from conftest import ROOT, Run, error_line
 
 from preprocess.common import files
 from scripts import accept
 from scripts.accept import FAILED, PASSED, Acceptance, Figure, Options, Part
+from train.devices import ASCEND_DRIVER
 
 
 @pytest.fixture
@@ -69,6 +70,17 @@ def test_a_folder_with_something_else_is_not_replaced(records: Path, tmp_path: P
     done = run("scripts/accept.py", "--records", records, "--out", tmp_path / "mine", code=2)
     assert "mine" in done.stderr
     assert (tmp_path / "mine/thesis.txt").is_file()
+
+
+def test_without_cann_ascend_is_refused_in_one_line(
+    records: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if ASCEND_DRIVER.exists():
+        pytest.skip("here is an Ascend")
+    monkeypatch.setenv("DEVICE_TARGET", "Ascend")
+    done = run("scripts/accept.py", "--records", records, "--out", tmp_path / "out", code=2)
+    assert error_line(done).startswith("error: MindSpore cannot compute on Ascend (lib")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
