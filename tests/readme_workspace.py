@@ -105,7 +105,7 @@ def make_checkpoints(folder: Path) -> None:
     meta, network = checkpoint.restore(folder / "RUN/last.ckpt")
     for split, name in enumerate("ABC", start=1):
         (folder / name).mkdir()
-        checkpoint.save(network, replace(meta, split=str(split)), folder / name / "last.ckpt")
+        checkpoint.take_snapshot(network, replace(meta, split=str(split))).write(folder / name / "last.ckpt")
     shutil.copytree(folder / "A", folder / "work/runs/my_own")
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import mindspore as ms
+import numpy as np
 from mindspore import nn
+from numpy.typing import NDArray
 
 from preprocess import frame_settings
 from preprocess.common import files
@@ -70,23 +72,35 @@ class TrainState:
     """Of the best checkpoint."""
 
 
-def save(
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a checkpoint holds, copied: training may continue while it is written."""
+
+    parameters: dict[str, NDArray[Any]]
+    texts: dict[str, str]
+
+    def write(self, path: Path) -> None:
+        """Write it with a checksum; the file appears by rename, and is whole on disk by then.
+
+        Raises:
+            OSError: the disk is full; what was at `path` stays.
+        """
+        write(path, {name: ms.Tensor.from_numpy(value) for name, value in self.parameters.items()}, self.texts)
+
+
+def take_snapshot(
     network: nn.Cell,
     meta: CheckpointMetadata,
-    path: Path,
     progress: TrainState | None = None,
     averages: Mapping[str, ms.Tensor] | None = None,
     step: nn.Cell | None = None,
-) -> None:
-    """Write the network's parameters and `meta`, with a checksum; the file appears by rename, and is whole on disk by then.
+) -> Snapshot:
+    """Copy the network's parameters to the host.
 
     Args:
         progress: the run's, recipe included.
         averages: parameters that stand in for the network's own of these names.
-        step: the training step, whose parameters are written too, so that a run can resume from this file.
-
-    Raises:
-        OSError: the disk is full; what was at `path` stays.
+        step: the training step, whose parameters are taken too, so that a run can resume from the checkpoint.
     """
     weights = {parameter.name: parameter for parameter in network.get_parameters()} | dict(averages or {})
     state = {}
@@ -96,11 +110,11 @@ def save(
     texts = {META: json.dumps({"schema": SCHEMA, **asdict(meta)}, ensure_ascii=False)}
     if progress:
         texts[PROGRESS] = json.dumps(asdict(progress), ensure_ascii=False)
-    write(path, weights | state, texts)
+    return Snapshot({name: np.array(value.asnumpy()) for name, value in (weights | state).items()}, texts)
 
 
 def write(path: Path, parameters: Mapping[str, Any], texts: Mapping[str, str]) -> None:
-    """Write parameters and texts by name as a MindSpore checkpoint, as `save` says."""
+    """Write parameters and texts by name as a MindSpore checkpoint, as `Snapshot.write` says."""
     entries = [{"name": name, "data": data} for name, data in parameters.items()]
     with files.by_rename(path) as partial:
         try:

@@ -249,8 +249,8 @@ class Recipe:
     """What best.ckpt is chosen on: held_out, or test, the test list itself, which flatters every accuracy on it."""
     validate_every: int = 1
     """Epochs between two validations, which score every window of the videos; the last epoch always has one."""
-    save_every_minutes: float = 10.0
-    """Time between two saves of last.ckpt within an epoch; 0 saves after every step."""
+    save_every_minutes: float = 1.0
+    """Time between two saves of last.ckpt; 0 saves after every step."""
     sink_steps: int = 0
     """Ascend: steps that the NPU takes before the host looks, to print, save or stop; the greatest divisor of the epoch's
     steps up to this. 0: as many as take 10 s, timed in the first epoch, where the host looks after each step."""

@@ -18,6 +18,7 @@ from preprocess.common.errors import InputError
 from preprocess.common.progress import Meter, say
 from train import checkpoint, devices
 from train.checkpoint import CheckpointMetadata, TrainState
+from train.checkpoint_writer import CheckpointWriter, Job
 from train.config import Recipe
 from train.models import build_model
 from train.run_folder import BEST, KEPT, LAST, MetricsLog, remove_older
@@ -76,6 +77,9 @@ class Loop(ms.Callback):
         self.totals = totals(step)
         self.log = MetricsLog(run.folder, progress.epoch, run.tensorboard) if run.data.rank == 0 else None
         self.last_saved = time.monotonic()
+        self.writer = CheckpointWriter()
+        self.jobs: list[Job] = []
+        self.saved: TrainState | None = None
         self.ended: Exception | None = None
         self.steps_timed, self.seconds_timed = 0, 0.0
         self.fetched_s = 0.0
@@ -105,7 +109,9 @@ class Loop(ms.Callback):
 
     def on_train_step_end(self, run_context: Any) -> None:
         try:
+            self.writer.check()
             self.after_steps(run_context.original_args())
+            self.start_writing()
         except (Stopped, InputError) as error:
             self.ended = error
             run_context.request_stop()
@@ -142,7 +148,7 @@ class Loop(ms.Callback):
             self.end_epoch()
             return
         stopping = self.stopping()
-        if stopping or time.monotonic() - self.last_saved >= self.run.recipe.save_every_minutes * 60:
+        if stopping or self.due():
             self.save()
         if stopping:
             raise Stopped(self.run.stop.number or signal.SIGTERM)
@@ -179,43 +185,47 @@ class Loop(ms.Callback):
             f"the batch: {', '.join(names)}"
         )
 
-    def save(self) -> None:
-        """Write last.ckpt, to resume from here.
+    def due(self) -> bool:
+        """Whether last.ckpt is to be written by time."""
+        return time.monotonic() - self.last_saved >= self.run.recipe.save_every_minutes * 60
 
-        Raises:
-            InputError: the weights are not finite or the disk is full.
-        """
-        self.check_finite()
+    def save(self) -> None:
+        """Have last.ckpt written, to resume from here, unless it is."""
+        if self.run.data.rank or self.progress == self.saved:
+            return
+        self.saved = self.progress
         meta = replace(self.run.meta, epoch=self.progress.epoch + self.progress.step // self.run.data.steps_per_epoch)
         self.write(LAST, meta, self.step)
         self.last_saved = time.monotonic()
 
-    def check_finite(self) -> None:
-        """Check that rank 0's weights are finite.
-
-        Raises:
-            InputError: they are not.
-        """
-        for parameter in self.network.get_parameters() if self.run.data.rank == 0 else ():
-            if not np.isfinite(parameter.asnumpy()).all():
-                raise self.not_finite(f"{parameter.name} is not finite", self.run.steps_done(self.progress))
-
     def write(self, name: str, meta: CheckpointMetadata, step: nn.Cell | None = None) -> None:
-        """Write a checkpoint, on rank 0; with `step`, one to resume from.
-
-        Raises:
-            InputError: there is no room.
-        """
+        """Have a checkpoint of what is now written by the thread, on rank 0; with `step`, one to resume from."""
         if self.run.data.rank:
             return
+        progress = self.progress
+        snapshot = checkpoint.take_snapshot(self.network, meta, progress, averaged(self.step), step)
+        weights = [parameter.name for parameter in self.network.get_parameters()]
         path = self.run.folder / name
-        try:
-            checkpoint.save(self.network, meta, path, self.progress, averaged(self.step), step)
-        except OSError as error:
-            raise InputError(
-                f"{path}: {error.strerror}: what it held before is kept; make room and continue with --resume "
-                f"{self.run.folder}"
-            ) from None
+
+        def job() -> None:
+            for weight in weights:
+                if not np.isfinite(snapshot.parameters[weight]).all():
+                    raise self.not_finite(f"{weight} is not finite", self.run.steps_done(progress))
+            try:
+                snapshot.write(path)
+            except OSError as error:
+                raise InputError(
+                    f"{path}: {error.strerror}: what it held before is kept; make room and continue with --resume "
+                    f"{self.run.folder}"
+                ) from None
+
+        self.jobs.append(job)
+
+    def start_writing(self) -> None:
+        """Begin to write what was copied since the last look."""
+        if self.jobs:
+            self.writer.start(self.jobs)
+            self.jobs = []
 
     def end_epoch(self) -> None:
         """What follows the last step of an epoch.
@@ -225,13 +235,17 @@ class Loop(ms.Callback):
         """
         with contextlib.suppress(Stopped):
             self.close_epoch()
-        self.check_stop()
+        stopping, at_end = self.stopping(), self.progress.epoch == self.run.recipe.epochs
+        if stopping or at_end or self.due():
+            self.save()
+        if stopping:
+            raise Stopped(self.run.stop.number or signal.SIGTERM)
 
     def close_epoch(self) -> None:
         """Validate, on all ranks together, log and save.
 
         Raises:
-            Stopped: a signal came during validation; the steps are saved by then.
+            Stopped: a signal came during validation.
         """
         recipe, epoch, step = self.run.recipe, self.progress.epoch + 1, self.run.steps_done(self.progress)
         loss, hits, clips = self.totals_of_ranks()
@@ -250,7 +264,9 @@ class Loop(ms.Callback):
         validator = self.run.validator
         better = False
         if validator and (epoch % recipe.validate_every == 0 or epoch == recipe.epochs):
-            self.save()
+            if self.due():
+                self.save()
+                self.start_writing()
             accuracy = validator.accuracy(weights_of(self.network, averaged(self.step)), self.check_stop)
             better = self.progress.best_accuracy is None or accuracy > self.progress.best_accuracy
             line |= {
@@ -261,19 +277,18 @@ class Loop(ms.Callback):
             said += f"  {LABELS[recipe.choose_best_on]} {accuracy:.1%} of {len(validator.videos)} videos"
             said += " (best)" if better else ""
             if better:
+                self.save()  # what is resumed must not be behind what was chosen
                 self.progress = replace(self.progress, best_accuracy=accuracy)
         self.progress = replace(self.progress, epoch=epoch, step=0, seconds=0.0, waited_s=0.0)
         if better:
             best = self.progress.best_accuracy
             self.write(BEST, replace(self.run.meta, epoch=epoch, chosen_on=recipe.choose_best_on, accuracy=best))
         if recipe.keep_every_epochs and epoch % recipe.keep_every_epochs == 0:
-            self.check_finite()
             self.write(KEPT.format(epoch), replace(self.run.meta, epoch=epoch))
-            remove_older(self.run.folder, recipe.keep_most)
+            self.jobs.append(lambda: remove_older(self.run.folder, recipe.keep_most))
         if self.log:
             self.log.write(line)
             say(said)
-        self.save()
 
     def totals_of_ranks(self) -> tuple[float, float, float]:
         """Loss, hits and clips of the epoch, on all ranks together."""
@@ -299,16 +314,29 @@ def train(run: Run, network: nn.Cell, step: nn.Cell, progress: TrainState) -> No
     """
     loop = Loop(run, network, step, progress)
     loop.stopping()  # no rank writes before all have read
-    if not run.steps_done(progress):
+    try:
+        train_epochs(loop, ms.Model(step))
+    finally:
+        loop.start_writing()
+        loop.writer.close()
+
+
+def train_epochs(loop: Loop, model: ms.Model) -> None:
+    """Train from where the loop is to the recipe's last epoch.
+
+    Raises:
+        InputError, Stopped: as `train`.
+    """
+    recipe = loop.run.recipe
+    if not loop.run.steps_done(loop.progress):
         loop.save()
-    model = ms.Model(step)
-    sink_steps = run.recipe.sink_steps
-    if progress.step == run.data.steps_per_epoch:
+        loop.start_writing()
+    if loop.progress.step == loop.run.data.steps_per_epoch:
         loop.end_epoch()
-    if devices.sinks() and loop.progress.epoch < run.recipe.epochs and (loop.progress.step or not sink_steps):
-        feed(model, loop, loop.progress.epoch + 1, sink_steps or 1)
-    if loop.progress.epoch < run.recipe.epochs:
-        feed(model, loop, run.recipe.epochs, sink_steps or loop.steps_within(SINK_S))
+    if devices.sinks() and loop.progress.epoch < recipe.epochs and (loop.progress.step or not recipe.sink_steps):
+        feed(model, loop, loop.progress.epoch + 1, recipe.sink_steps or 1)
+    if loop.progress.epoch < recipe.epochs:
+        feed(model, loop, recipe.epochs, recipe.sink_steps or loop.steps_within(SINK_S))
 
 
 def feed(model: ms.Model, loop: Loop, last_epoch: int, sink_steps: int) -> None:

@@ -41,7 +41,7 @@ def save_random(
     network = build_model(model.name, num_classes=len(class_names), **model.options())
     network.fc.weight.set_data(network.fc.weight * 8)
     meta = CheckpointMetadata(model=model, clip=clip, dataset="ucf101", split=split, class_names=tuple(class_names), epoch=1)
-    checkpoint.save(network, meta, path)
+    checkpoint.take_snapshot(network, meta).write(path)
     return path
 
 

@@ -65,7 +65,7 @@ def saved(path: Path, frame_settings: FrameSettings | None) -> Path:
     clip = replace(CLIP, size=48)
     save_random(path, CLASSES, clip)
     meta, network = checkpoint.restore(path)
-    checkpoint.save(network, replace(meta, frame_settings=frame_settings), path)
+    checkpoint.take_snapshot(network, replace(meta, frame_settings=frame_settings)).write(path)
     return path
 
 

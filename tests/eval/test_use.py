@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_random(folder / "last.ckpt", CLASSES, replace(CLIP, frames=16))
     meta, network = checkpoint.restore(folder / "last.ckpt")
     network.fc.weight.set_data(network.fc.weight.abs() * ms.Tensor([[-1.0], [1.0]]))  # all that is seen speaks for Beta
-    checkpoint.save(network, meta, folder / "last.ckpt")
+    checkpoint.take_snapshot(network, meta).write(folder / "last.ckpt")
     (folder / "clips").mkdir()
     real = sorted(SHARED.glob("data/ucf101-mini/video/YoYo/*.avi"), key=lambda path: path.stat().st_size)
     if real:
@@ -169,7 +169,7 @@ def test_a_network_for_images_is_not_explained(folder: Path, tmp_path: Path) -> 
     meta, _ = checkpoint.restore(folder / "last.ckpt")
     model = ModelConfig(name="glore_resnet", width=0.0625)
     network = build_model(model.name, num_classes=len(CLASSES), **model.options())
-    checkpoint.save(network, replace(meta, model=model), tmp_path / "images.ckpt")
+    checkpoint.take_snapshot(network, replace(meta, model=model)).write(tmp_path / "images.ckpt")
     with pytest.raises(InputError, match=r"images\.ckpt is of glore_resnet, which is for images"):
         explain.main(
             explain.Options(clip=folder / "clips/real.avi", checkpoint=tmp_path / "images.ckpt", out=tmp_path / "cam.mp4")

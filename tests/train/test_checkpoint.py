@@ -27,7 +27,7 @@ META = checkpoint.CheckpointMetadata(
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Path, ms.nn.Cell]:
     network = build_model("resnet3d", num_classes=2, depth=10, widen_factor=0.125)
-    checkpoint.save(network, META, tmp_path / "last.ckpt")
+    checkpoint.take_snapshot(network, META).write(tmp_path / "last.ckpt")
     return tmp_path / "last.ckpt", network
 
 
@@ -79,7 +79,7 @@ def test_averages_stand_under_the_networks_names_and_the_state_is_kept_apart(tmp
         best_accuracy=0.25,
     )
     averages = {network.weight.name: ms.Tensor(weight + 1)}
-    checkpoint.save(network, META, tmp_path / "last.ckpt", progress, averages, step)
+    checkpoint.take_snapshot(network, META, progress, averages, step).write(tmp_path / "last.ckpt")
     meta, parameters = checkpoint.load(tmp_path / "last.ckpt")
     assert (meta, set(parameters)) == (META, {parameter.name for parameter in network.get_parameters()})
     assert (parameters[network.weight.name].asnumpy() == weight + 1).all()

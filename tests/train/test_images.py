@@ -184,7 +184,9 @@ def test_a_checkpoint_of_depth_50_has_the_published_size(tmp_path: Path) -> None
     meta = CheckpointMetadata(
         model=recipe.model, clip=recipe.clip, dataset="imagenet", split="1", class_names=names, epoch=0
     )
-    checkpoint.save(network, meta, tmp_path / "last.ckpt", TrainState(recipe=recipe, records_sha256="", ranks=1), step=step)
+    checkpoint.take_snapshot(network, meta, TrainState(recipe=recipe, records_sha256="", ranks=1), step=step).write(
+        tmp_path / "last.ckpt"
+    )
     assert (tmp_path / "last.ckpt").stat().st_size / 2**20 == pytest.approx(233.46, rel=0.01)
 
 

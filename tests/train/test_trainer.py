@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,14 +42,14 @@ def test_a_run_goes_on_from_any_save_as_if_nothing_had_been(
     records: Path, tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saves: list[Path] = []
-    write = trainer.Loop.write
+    write = checkpoint.Snapshot.write
 
-    def kept(loop: trainer.Loop, name: str, *rest: Any) -> None:
-        write(loop, name, *rest)
-        if name == "last.ckpt":
-            saves.append(shutil.copytree(loop.run.folder, tmp_path / f"save{len(saves):02d}"))
+    def kept(snapshot: checkpoint.Snapshot, path: Path) -> None:
+        write(snapshot, path)
+        if path.name == "last.ckpt":
+            saves.append(shutil.copytree(path.parent, tmp_path / f"save{len(saves):02d}"))
 
-    monkeypatch.setattr(trainer.Loop, "write", kept)
+    monkeypatch.setattr(checkpoint.Snapshot, "write", kept)
     accuracies = [0.5, 0.25, 0.75]
     recipe = replace(recipe, optimizer=replace(recipe.optimizer, ema_decay=0.9, accumulate=2), mixup=0.2)
     expected = go(make_run(tmp_path / "run", records, recipe, FixedValidator(accuracies)))
@@ -149,3 +152,56 @@ def test_the_validator_scores_the_weights_it_is_given(records: Path, recipe: Rec
         network.fc.weight.set_data(ms.Tensor(np.zeros(network.fc.weight.shape, np.float32)))
         network.fc.bias.set_data(ms.Tensor(np.eye(2, dtype=np.float32)[label]))
         assert validator.accuracy(validation.weights_of(network, None), lambda: None) == 0.5
+
+
+def test_the_file_holds_what_was_when_it_was_due_however_late_it_is_written(
+    records: Path, tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each write waits until two further steps are done, if there are so many."""
+    seen: list[tuple[int, int]] = []
+    steps = 0
+    after_steps, write = trainer.Loop.after_steps, checkpoint.Snapshot.write
+
+    def counted(loop: trainer.Loop, arguments: Any) -> None:
+        nonlocal steps
+        after_steps(loop, arguments)
+        steps += 1
+
+    def late(snapshot: checkpoint.Snapshot, path: Path) -> None:
+        until, ends = steps + 2, time.monotonic() + 0.5
+        while steps < until and time.monotonic() < ends:
+            time.sleep(0.001)
+        write(snapshot, path)
+        _, progress, parameters = checkpoint.load_for_resume(path)
+        done = progress.epoch * 3 + progress.step
+        seen.append((done, int(parameters["state:step"].asnumpy())))
+
+    monkeypatch.setattr(trainer.Loop, "after_steps", counted)
+    monkeypatch.setattr(checkpoint.Snapshot, "write", late)
+    monkeypatch.setattr(trainer.Loop, "due", lambda loop: loop.progress.step == 1)
+    go(make_run(tmp_path / "run", records, recipe))
+    assert seen == [(done, done) for done in (0, 1, 4, 7, 9)]
+
+
+def test_a_full_disk_in_the_thread_ends_the_run_with_one_line_and_keeps_what_the_file_held(
+    records: Path, tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    run = make_run(tmp_path / "run", records, recipe)
+    monkeypatch.setattr(trainer.Loop, "due", lambda loop: loop.progress.step == 2)
+    write = trainer.Loop.write
+
+    def later_full(loop: trainer.Loop, *arguments: Any) -> None:
+        write(loop, *arguments)
+        if loop.progress.step == 2:
+            loop.start_writing()
+            loop.writer.pool.submit(lambda: None).result()
+            monkeypatch.setattr(ms, "save_checkpoint", full)
+
+    monkeypatch.setattr(trainer.Loop, "write", later_full)
+    with pytest.raises(InputError, match=r"last\.ckpt: No space left on device: what it held before is kept; make room and"):
+        go(run)
+    progress = checkpoint.load_for_resume(tmp_path / "run/last.ckpt")[1]
+    assert (progress.epoch, progress.step) == (0, 2)

@@ -114,7 +114,7 @@ def test_a_checkpoint_of_this_project_loads(tmp_path: Path) -> None:
         class_names=("Alpha", "Beta"),
         epoch=3,
     )
-    checkpoint.save(trained, meta, tmp_path / "last.ckpt")
+    checkpoint.take_snapshot(trained, meta).write(tmp_path / "last.ckpt")
     network = narrow(num_classes=2)
     report = load_pretrained(network, tmp_path / "last.ckpt")
     assert list(report.skipped) == [checkpoint.META]
