@@ -20,7 +20,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from mindrecord import manifest
 from mindrecord.shard_reader import read_frames
-from scripts.benchmarking import Figures, alone, timed
+from scripts.benchmarking import Figures, alone, timed, timed_stream
 from train.autoaugment import GREY, POLICY, magnitude
 from train.config import RECIPES, AutoAugment, ClipConfig, load_recipe
 from train.training_data import EpochSampler, TrainingData, clip_rng, epoch_indices, training_videos
@@ -63,7 +63,8 @@ def ours(records: Path, split: str, policy: AutoAugment, workers: int, epochs: i
     """The stream as training uses it, by threads."""
     videos = training_videos(records, manifest.load(records), split, BATCH)
     data = TrainingData(videos=videos, clip=clip_of(policy), batch_size=BATCH, seed=SEED, workers=workers)
-    return timed(data.batches(), epochs)
+    batches = data.batches(range(1 + epochs)).create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
+    return timed_stream(batches, data.steps_per_epoch)
 
 
 def pil(records: Path, split: str, policy: AutoAugment, workers: int, epochs: int) -> Figures:

@@ -104,6 +104,7 @@ class ReadyValidator:
 
     def __init__(self, epochs: int) -> None:
         self.videos = [None] * VALIDATION_VIDEOS
+        self.windows = 0
         self.epochs = epochs
         self.asked = 0
 

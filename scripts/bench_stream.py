@@ -46,7 +46,7 @@ from preprocess.common import cli
 from preprocess.common.errors import InputError
 from preprocess.frame_store import FRAME_NAME
 from scripts import bench_images
-from scripts.benchmarking import Figures, alone, cpu_seconds, report, timed
+from scripts.benchmarking import Figures, alone, cpu_seconds, report, timed, timed_stream
 from train.config import DEFAULT_RECIPE, load_recipe
 from train.sampling import dense_clip
 from train.training_data import TrainingData, training_videos
@@ -137,14 +137,16 @@ def compare_clips(options: Options, packed: Manifest) -> dict[str, Any]:
 
 
 def ours(options: Options, processes: bool) -> Figures:
-    """The stream as training uses it."""
-    return timed(our_batches(options, options.workers, processes), options.epochs)
+    """The stream as training uses it: all epochs in one."""
+    data = our_data(options, options.workers, processes)
+    batches = data.batches(range(1 + options.epochs))
+    return timed_stream(batches.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False), data.steps_per_epoch)
 
 
-def our_batches(options: Options, workers: int, processes: bool) -> ds.Dataset:
+def our_data(options: Options, workers: int, processes: bool) -> TrainingData:
     packed, clip = manifest.load(options.records), load_recipe(DEFAULT_RECIPE).clip
     videos = training_videos(options.records, packed, options.split, BATCH)
-    return TrainingData(videos=videos, clip=clip, batch_size=BATCH, seed=1, workers=workers, processes=processes).batches()
+    return TrainingData(videos=videos, clip=clip, batch_size=BATCH, seed=1, workers=workers, processes=processes)
 
 
 class FrameFiles:
@@ -249,7 +251,7 @@ def gil_share(options: Options) -> float:
 
 def lateness_beside_ours(options: Options) -> tuple[list[float], float, float]:
     """How late the probe's wakings are while the stream runs, and from when to when."""
-    iterator = our_batches(options, 1, False).create_tuple_iterator(num_epochs=2, output_numpy=True, do_copy=False)
+    iterator = our_data(options, 1, False).batches().create_tuple_iterator(num_epochs=2, output_numpy=True, do_copy=False)
     for _ in iterator:
         pass
     stop = threading.Event()

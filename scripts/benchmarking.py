@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,13 +40,18 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def timed(batches: ds.Dataset, epochs: int) -> Figures:
-    """Clips a second, CPU-milliseconds and bytes read a clip, over `epochs` after a first one."""
+    """Clips a second, CPU-milliseconds and bytes read a clip, over `epochs` of a data set after a first one."""
     iterator = batches.create_tuple_iterator(num_epochs=epochs + 1, output_numpy=True, do_copy=False)
-    for _ in iterator:
-        pass
-    cpu_s, read, began, clips = cpu_seconds(), bytes_read(), time.perf_counter(), 0
-    for _ in range(epochs):
-        clips += sum(len(batch[0]) for batch in iterator)
+    return timed_stream((batch for _ in range(epochs + 1) for batch in iterator), batches.get_dataset_size())
+
+
+def timed_stream(batches: Iterable[Sequence[Any]], first: int) -> Figures:
+    """Clips a second, CPU-milliseconds and bytes read a clip, of all batches after the `first` ones."""
+    rest = iter(batches)
+    for _ in range(first):
+        next(rest)
+    cpu_s, read, began = cpu_seconds(), bytes_read(), time.perf_counter()
+    clips = sum(len(batch[0]) for batch in rest)
     seconds = time.perf_counter() - began
     return {
         "clips_per_s": clips / seconds,

@@ -247,8 +247,9 @@ class Recipe:
     """Share of the training videos that is held out, in whole groups, to choose best.ckpt on; 0 for none."""
     choose_best_on: Literal["held_out", "test"] = "held_out"
     """What best.ckpt is chosen on: held_out, or test, the test list itself, which flatters every accuracy on it."""
-    validate_every: int = 1
-    """Epochs between two validations, which score every window of the videos; the last epoch always has one."""
+    validate_every: int = 0
+    """Epochs from one validation to the next, which scores every window of its videos; the last epoch always has one. 0: so
+    many that validation takes about a tenth of the training at most, a window counted as a third of a training clip."""
     save_every_minutes: float = 1.0
     """Time between two saves of last.ckpt; 0 saves after every step."""
     sink_steps: int = 0
@@ -261,9 +262,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name in ("epochs", "batch_size", "validate_every", "keep_most"):
+        for name in ("epochs", "batch_size", "keep_most"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        for name in ("seed", "mixup", "save_every_minutes", "sink_steps", "keep_every_epochs"):
+        for name in ("seed", "mixup", "validate_every", "save_every_minutes", "sink_steps", "keep_every_epochs"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "at least 0 and below 1")
         require(0 <= self.val_fraction <= 0.5, "val_fraction", self.val_fraction, "0 to 0.5")

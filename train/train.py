@@ -195,6 +195,9 @@ def print_summary(run: Run, packed: Manifest, network: nn.Cell, progress: TrainS
         say(f"best.ckpt is chosen on the TEST LIST ({len(run.validator.videos)} videos): its accuracy there is no fair one")
     elif run.validator:
         say(f"{len(run.validator.videos)} training videos are held out to choose best.ckpt, {len(run.data.videos)} train")
+    if run.validator:
+        every = recipe.validate_every or trainer.rare_enough(run)
+        say(f"validation of {run.validator.windows} windows every {f'{every} epochs' if every > 1 else 'epoch'}")
     if done := run.steps_done(progress):
         say(f"resuming after step {done} of {recipe.epochs * run.data.steps_per_epoch}")
 

@@ -28,6 +28,9 @@ from train.step import averaged, totals
 from train.training_data import TrainingData
 from train.validation import LABELS, Validator, weights_of
 
+FORWARD_SHARE = 1 / 3
+"""What a window costs in a validation, as a share of a clip's cost in training: without the backward pass."""
+VALIDATION_SHARE = 0.1
 SINK_S = 10.0
 """Between two looks of the host, where the recipe does not say."""
 
@@ -55,6 +58,13 @@ class Run:
         return progress.epoch * self.data.steps_per_epoch + progress.step
 
 
+def rare_enough(run: Run) -> int:
+    """Epochs from one validation to the next, the fewest by which it takes at most `VALIDATION_SHARE` of training."""
+    windows = run.validator.windows if run.validator else 0
+    clips = run.data.steps_per_epoch * run.data.batch_size * run.data.ranks
+    return max(math.ceil(windows * FORWARD_SHARE / (clips * VALIDATION_SHARE)), 1)
+
+
 class Loop(ms.Callback):
     """Follows the run: counts, logs, validates, saves, and stops it. Only rank 0 writes.
 
@@ -77,8 +87,9 @@ class Loop(ms.Callback):
         self.totals = totals(step)
         self.log = MetricsLog(run.folder, progress.epoch, run.tensorboard) if run.data.rank == 0 else None
         self.last_saved = time.monotonic()
+        self.validate_every = run.recipe.validate_every or rare_enough(run)
         self.writer = CheckpointWriter()
-        self.jobs: list[Job] = []
+        self.jobs: dict[str, Job] = {}
         self.saved: TrainState | None = None
         self.ended: Exception | None = None
         self.steps_timed, self.seconds_timed = 0, 0.0
@@ -219,13 +230,13 @@ class Loop(ms.Callback):
                     f"{self.run.folder}"
                 ) from None
 
-        self.jobs.append(job)
+        self.jobs[name] = job
 
     def start_writing(self) -> None:
         """Begin to write what was copied since the last look."""
         if self.jobs:
             self.writer.start(self.jobs)
-            self.jobs = []
+            self.jobs = {}
 
     def end_epoch(self) -> None:
         """What follows the last step of an epoch.
@@ -263,7 +274,7 @@ class Loop(ms.Callback):
         said = f"epoch {epoch}/{recipe.epochs}  loss {loss / clips:.3f}  {self.so_far(hits / clips)}  rate {rate:.2g}"
         validator = self.run.validator
         better = False
-        if validator and (epoch % recipe.validate_every == 0 or epoch == recipe.epochs):
+        if validator and (epoch % self.validate_every == 0 or epoch == recipe.epochs):
             if self.due():
                 self.save()
                 self.start_writing()
@@ -285,7 +296,7 @@ class Loop(ms.Callback):
             self.write(BEST, replace(self.run.meta, epoch=epoch, chosen_on=recipe.choose_best_on, accuracy=best))
         if recipe.keep_every_epochs and epoch % recipe.keep_every_epochs == 0:
             self.write(KEPT.format(epoch), replace(self.run.meta, epoch=epoch))
-            self.jobs.append(lambda: remove_older(self.run.folder, recipe.keep_most))
+            self.jobs["older ones"] = lambda: remove_older(self.run.folder, recipe.keep_most)
         if self.log:
             self.log.write(line)
             say(said)

@@ -38,6 +38,9 @@ class Validator:
         self.recipe = recipe
         self.videos = videos
         self.data = data
+        views = Views(crops=recipe.clip.test_crops)
+        self.counts = [views.count(video.frames, recipe.clip.frames, recipe.clip.stride) for video in videos]
+        self.windows = sum(self.counts)
 
     def accuracy(self, weights: Mapping[str, ms.Parameter], check: Callable[[], None]) -> float:
         """The share of the videos that `weights`, by the network's names, get right.
@@ -46,9 +49,7 @@ class Validator:
         that it may be something in which ranks wait for each other: they never do so for longer than a batch takes.
         """
         load_strictly(self.network, dict(weights), "the network that validates is not the one that trains")
-        recipe, data = self.recipe, self.data
-        views = Views(crops=recipe.clip.test_crops)
-        counts = [views.count(video.frames, recipe.clip.frames, recipe.clip.stride) for video in self.videos]
+        recipe, data, counts = self.recipe, self.data, self.counts
         shares = [share_of_rank(counts, recipe.batch_size, rank, data.ranks) for rank in range(data.ranks)]
         batches = [-(-(share.place + sum(counts[n] for n in share.videos)) // recipe.batch_size) for share in shares]
         own = shares[data.rank]

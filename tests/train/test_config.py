@@ -100,7 +100,7 @@ OUT_OF_RANGE = [
     ("mixup", -0.2, "mixup is -0.2, expected 0 or more"),
     ("val_fraction", 0.6, "val_fraction is 0.6, expected 0 to 0.5"),
     ("choose_best_on", "luck", "choose_best_on is 'luck', expected held_out or test"),
-    ("validate_every", 0, "validate_every is 0, expected 1 or more"),
+    ("validate_every", -1, "validate_every is -1, expected 0 or more"),
     ("save_every_minutes", -1.0, "save_every_minutes is -1.0, expected 0 or more"),
     ("keep_every_epochs", -1, "keep_every_epochs is -1, expected 0 or more"),
     ("keep_most", 0, "keep_most is 0, expected 1 or more"),

@@ -18,6 +18,7 @@ from mindrecord.shard_reader import videos_of_split
 from preprocess.catalog import TRAIN
 from preprocess.common.errors import InputError
 from train import checkpoint, trainer, validation
+from train.checkpoint_writer import CheckpointWriter, Job
 from train.config import Recipe
 from train.plot_curves import draw_curves
 from train.run_folder import METRICS
@@ -49,6 +50,11 @@ def test_a_run_goes_on_from_any_save_as_if_nothing_had_been(
         if path.name == "last.ckpt":
             saves.append(shutil.copytree(path.parent, tmp_path / f"save{len(saves):02d}"))
 
+    def at_once(writer: CheckpointWriter, jobs: dict[str, Job]) -> None:
+        for job in jobs.values():
+            job()
+
+    monkeypatch.setattr(CheckpointWriter, "start", at_once)
     monkeypatch.setattr(checkpoint.Snapshot, "write", kept)
     accuracies = [0.5, 0.25, 0.75]
     recipe = replace(recipe, optimizer=replace(recipe.optimizer, ema_decay=0.9, accumulate=2), mixup=0.2)
@@ -205,3 +211,12 @@ def test_a_full_disk_in_the_thread_ends_the_run_with_one_line_and_keeps_what_the
         go(run)
     progress = checkpoint.load_for_resume(tmp_path / "run/last.ckpt")[1]
     assert (progress.epoch, progress.step) == (0, 2)
+
+
+@pytest.mark.parametrize(("windows", "every"), [(1, 1), (2, 2), (90, 50)])  # an epoch trains on six clips
+def test_validation_is_so_rare_that_it_takes_a_tenth_of_the_training(
+    records: Path, tmp_path: Path, recipe: Recipe, windows: int, every: int
+) -> None:
+    validator = FixedValidator([])
+    validator.windows = windows
+    assert trainer.rare_enough(make_run(tmp_path / "run", records, recipe, validator)) == every

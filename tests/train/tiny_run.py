@@ -60,6 +60,7 @@ class FixedValidator:
         self.accuracies = accuracies
         self.when = when
         self.videos = [None] * 4
+        self.windows = 1
         self.asked = 0
 
     def accuracy(self, weights: dict[str, ms.Parameter], check: Callable[[], None]) -> float:
