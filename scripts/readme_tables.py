@@ -190,6 +190,14 @@ def eval_rows(found: dict[str, Any]) -> Iterator[list[str]]:
     yield [what + found["network"], rates[0], "the network alone", rates[1], number(1 / found["ratio"])]
 
 
+def run_rows(found: dict[str, Any]) -> Iterator[list[str]]:
+    """The row of scripts/bench_run.py."""
+    what = f"a whole run, {found['epochs']} epochs of {found['steps']} steps of {found['step_ms']:g} ms, {found['ranks']} ranks, "
+    what += f"with ResNet3D-50's checkpoints: {found['not_steps']:.1%} of it is not steps"
+    times = [f"{number(found[name])} s" for name in ("run_s", "steps_s")]
+    yield [what, times[0], "the steps alone", times[1], number(found["steps_s"] / found["run_s"])]
+
+
 KINDS: dict[str, Callable[[dict[str, Any]], Iterator[list[str]]]] = {
     "extract": extract_rows,
     "pack": pack_rows,
@@ -197,6 +205,7 @@ KINDS: dict[str, Callable[[dict[str, Any]], Iterator[list[str]]]] = {
     "image": image_rows,
     "step": step_rows,
     "eval": eval_rows,
+    "run": run_rows,
 }
 
 

@@ -88,6 +88,7 @@ SMALLER = {
     "scripts/bench_extract.py": {"--short-sides": "48", "--pairs": "1"},
     "scripts/bench_pack.py": {"--pairs": "1"},
     "scripts/bench_stream.py": {"--repeats": "1", "--epochs": "1"},
+    "scripts/bench_run.py": {"--epochs": "2", "--step-ms": "10"},
     "scripts/bench_eval.py": {"--videos": "2", "--pairs": "1"},
     "scripts/bench_step.py": {"--depths": "18", "--repeats": "1", "--steps": "1", "--batch-size": "1"},
     "scripts/make_textures.py": {"--train": "2", "--val": "1"},

@@ -41,6 +41,7 @@ try:
     from train.cluster import CORES_PER_NPU, QUEUED_BATCHES, Cluster, find_master, free_port, left_behind, read_cluster
     from train.config import Recipe
     from train.findings import ERROR, OK, WARNING, Finding, cause, error_of
+    from train.loader import shared_bytes
     from train.ranks import Launch
     from train.run_folder import RUNS
 except ImportError as missing:
@@ -272,9 +273,9 @@ def transfer(recipe: Recipe) -> Finding:
 
 
 def shared_memory(recipe: Recipe, cluster: Cluster, free_bytes: int) -> Finding:
-    """Whether /dev/shm has room for the batches that loader processes hand over: two for each rank."""
-    clip = recipe.clip
-    wanted = 2 * cluster.devices * recipe.batch_size * clip.frames * clip.size**2 * 3
+    """Whether /dev/shm has room for what loader processes hand over."""
+    workers = max(available_cpus() // cluster.devices, 1)
+    wanted = cluster.devices * shared_bytes(recipe, workers)
     text = f"{free_bytes / 1e6:.0f} MB free in /dev/shm, --loader processes takes {wanted / 1e6:.0f}"
     if wanted > free_bytes:
         remedy = "keep --loader threads, or give a container more (docker run --shm-size)"

@@ -32,6 +32,7 @@ from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
 from train import config, devices, trainer
+from train.loader import uses_processes
 from train.recipe_options import Chosen, RecipeOptions
 from train.step import new_step
 from train.training_data import TrainingData, training_videos
@@ -73,7 +74,7 @@ def main(options: Options) -> int:
         batch_size=options.settings.batch_size,
         seed=options.settings.seed,
         workers=available_cpus(),
-        processes=options.loader == "processes",
+        processes=uses_processes(options.loader, options.settings, available_cpus(), 1),
     )
     network = trainer.new_network(options.settings, len(packed.class_names))
     step = new_step(network, options.settings, 2 * (options.steps + 1))

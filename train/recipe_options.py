@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from train.config import DEFAULT_RECIPE, Recipe
+from train.loader import Loader
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,6 @@ class RecipeOptions:
     """The records folder that mindrecord/build.py wrote."""
     split: str = "1"
     """Which of the data set's splits to train on."""
-    loader: Literal["threads", "processes"] = "threads"
-    """What reads and decodes clips: threads of this process, or processes, which do not share an interpreter and are quicker
-    where cores are left over. They hand batches over in /dev/shm, which has to hold some."""
+    loader: Loader = "auto"
+    """What reads and decodes clips: threads of this process, or processes, which share no interpreter and hand batches
+    over in /dev/shm. auto: processes where a rank has more than 8 cores and /dev/shm the room."""

@@ -32,6 +32,7 @@ from preprocess.common.errors import InputError
 from preprocess.common.progress import say
 from train import checkpoint, config, devices, recipe_options, run_folder, trainer
 from train.checkpoint import CheckpointMetadata, TrainState
+from train.loader import uses_processes
 from train.plot_curves import draw_curves
 from train.recipe_options import RecipeOptions
 from train.run_folder import LAST
@@ -126,7 +127,8 @@ def make_run(options: Options, packed: Manifest, folder: Path, rank: int, ranks:
     """
     recipe, records, split = options.settings, options.records.resolve(), options.split
     names = held_out_videos(records, packed, split, recipe)
-    processes = options.loader == "processes"
+    workers = devices.workers_of_rank()
+    processes = uses_processes(options.loader, recipe, workers, ranks)
     validation = validation_videos(records, packed, split, recipe, names)
     data = TrainingData(
         videos=training_videos(records, packed, split, recipe.batch_size, names),
@@ -135,7 +137,7 @@ def make_run(options: Options, packed: Manifest, folder: Path, rank: int, ranks:
         seed=recipe.seed,
         rank=rank,
         ranks=ranks,
-        workers=devices.workers_of_rank(),
+        workers=workers,
         processes=processes,
         watchdog=Watchdog(recipe.batch_size, counts=not processes),
     )

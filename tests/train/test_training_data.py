@@ -4,6 +4,7 @@ import hashlib
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from conftest import listed_for_testing
 
 from mindrecord import build_records, manifest
 from mindrecord.sources.frames import FramesOptions
+from preprocess.common.cpus import available_cpus
 from preprocess.common.errors import InputError
 from train import evaluation_windows
-from train.config import ClipConfig
+from train import loader as loader_choice
+from train.config import DEFAULT_RECIPE, ClipConfig, load_recipe
 from train.training_data import TrainingData, epoch_indices, training_videos
 from train.watchdog import Watchdog
 
@@ -218,3 +221,45 @@ def test_a_test_video_comes_whole_as_windows(records: Path) -> None:
         assert windows_WTHWC.shape == (3, 8, 24, 24, 3)
         assert (windows_WTHWC[2, 6:] == windows_WTHWC[2, :2]).all()
         assert not (windows_WTHWC[0] == windows_WTHWC[1]).all()
+
+
+def test_workers_go_on_into_the_next_epoch_while_the_last_batch_of_one_is_decoded(
+    records: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three batches an epoch on two workers: the second worker would wait at each epoch's end."""
+    if available_cpus() < 2:
+        pytest.skip("one CPU, on which MindData has one worker")
+    spans: list[tuple[float, float, int]] = []
+    load = TrainingData.load
+
+    def slow(data: TrainingData, places: np.ndarray) -> Any:
+        began = time.monotonic()
+        time.sleep(0.1)
+        found = load(data, places)
+        spans.append((began, time.monotonic(), int(places[0, 0])))
+        return found
+
+    monkeypatch.setattr(TrainingData, "load", slow)
+    data = training(records, seed=1, workers=2)
+    assert data.steps_per_epoch == 3
+    assert len(list(data.batches(range(3)).create_dict_iterator(num_epochs=1, output_numpy=True))) == 9
+    for epoch in (0, 1):
+        last_ended = max(ended for _, ended, found in spans if found == epoch)
+        assert min(began for began, _, found in spans if found == epoch + 1) < last_ended
+
+
+@pytest.mark.parametrize(
+    ("loader", "workers", "room_gb", "processes"),
+    [
+        ("threads", 24, 100, False),
+        ("processes", 1, 0, True),
+        ("auto", 8, 100, False),
+        ("auto", 24, 100, True),
+        ("auto", 24, 15, False),  # a batch of ucf101_r3d50 is 77 MB; 26 for each of eight ranks
+    ],
+)
+def test_processes_decode_where_workers_are_many_and_shared_memory_has_the_room(
+    loader: Any, workers: int, room_gb: int, processes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader_choice.shutil, "disk_usage", lambda _: SimpleNamespace(free=room_gb * 10**9))
+    assert loader_choice.uses_processes(loader, load_recipe(DEFAULT_RECIPE), workers, ranks=8) == processes
