@@ -192,8 +192,8 @@ def eval_rows(found: dict[str, Any]) -> Iterator[list[str]]:
 
 def run_rows(found: dict[str, Any]) -> Iterator[list[str]]:
     """The row of scripts/bench_run.py."""
-    what = f"a whole run, {found['epochs']} epochs of {found['steps']} steps of {found['step_ms']:g} ms, {found['ranks']} ranks, "
-    what += f"with ResNet3D-50's checkpoints: {found['not_steps']:.1%} of it is not steps"
+    what = f"a whole run, {found['epochs']} epochs of {found['steps']} steps of {found['step_ms']:g} ms, "
+    what += f"{found['ranks']} ranks, with ResNet3D-50's checkpoints: {found['not_steps']:.1%} of it is not steps"
     times = [f"{number(found[name])} s" for name in ("run_s", "steps_s")]
     yield [what, times[0], "the steps alone", times[1], number(found["steps_s"] / found["run_s"])]
 

@@ -242,10 +242,9 @@ def test_workers_go_on_into_the_next_epoch_while_the_last_batch_of_one_is_decode
     monkeypatch.setattr(TrainingData, "load", slow)
     data = training(records, seed=1, workers=2)
     assert data.steps_per_epoch == 3
-    assert len(list(data.batches(range(3)).create_dict_iterator(num_epochs=1, output_numpy=True))) == 9
-    for epoch in (0, 1):
-        last_ended = max(ended for _, ended, found in spans if found == epoch)
-        assert min(began for began, _, found in spans if found == epoch + 1) < last_ended
+    assert len(list(data.batches(range(2)).create_dict_iterator(num_epochs=1, output_numpy=True))) == 6
+    last_ended = max(ended for _, ended, epoch in spans if epoch == 0)
+    assert min(began for began, _, epoch in spans if epoch == 1) < last_ended
 
 
 @pytest.mark.parametrize(
