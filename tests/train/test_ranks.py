@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow  # a minute of two processes that msrun starts
 
 
 def run_ranks(ranks: int, job: str, *arguments: object, cwd: Path) -> None:
-    """The job in so many workers under msrun, or, if it is one, without it."""
+    """Run the job with this many workers under msrun; one runs without it."""
     command = [Path(__file__).with_name(job), *arguments]
     path = Path(sys.executable).parent
     if ranks == 1:

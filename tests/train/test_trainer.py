@@ -163,7 +163,7 @@ def test_the_validator_scores_the_weights_it_is_given(records: Path, recipe: Rec
 def test_the_file_holds_what_was_when_it_was_due_however_late_it_is_written(
     records: Path, tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each write waits until two further steps are done, if there are so many."""
+    """Each write waits until two further steps are done, or half a second has passed."""
     seen: list[tuple[int, int]] = []
     steps = 0
     after_steps, write = trainer.Loop.after_steps, checkpoint.Snapshot.write
