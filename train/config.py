@@ -248,8 +248,8 @@ class Recipe:
     choose_best_on: Literal["held_out", "test"] = "held_out"
     """What best.ckpt is chosen on: held_out, or test, the test list itself, which flatters every accuracy on it."""
     validate_every: int = 0
-    """Epochs from one validation to the next, which scores every window of its videos; the last epoch always has one. 0: such
-    that validation takes about a tenth of the training at most, a window counted as a third of a training clip."""
+    """Epochs from one validation to the next, which scores every window of its videos; the last epoch always has one. 0:
+    such that validation takes about a tenth of the training at most, a window counted as a third of a training clip."""
     save_every_minutes: float = 1.0
     """Time between two saves of last.ckpt; 0 saves after every step."""
     sink_steps: int = 0
