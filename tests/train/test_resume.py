@@ -142,7 +142,7 @@ def test_a_full_disk_stops_it_with_one_line_and_the_checkpoint_before_is_whole(r
 
 @pytest.mark.slow
 def test_ten_kills_at_random_moments_change_no_bit(records: Path, tmp_path: Path, run: Run) -> None:
-    options = [*LONG, "--epochs", "60", "--batch-size", "3", "--records", str(records)]  # the later option counts
+    options = [*LONG, "--epochs", "120", "--batch-size", "3", "--records", str(records)]  # the later option counts
     began = time.monotonic()
     run(COMMAND, *options, "--out", tmp_path / "alone")
     whole_s = time.monotonic() - began
