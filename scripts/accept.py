@@ -11,7 +11,6 @@ measured too. Ends with 1 when a part fails.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -35,7 +34,7 @@ from mindrecord import manifest
 from preprocess.common import cli, files
 from preprocess.common.errors import InputError
 from preprocess.common.progress import say
-from train import checkpoint, cluster, devices
+from train import ascend_host, checkpoint, cluster, devices
 from train.config import DEFAULT_RECIPE, RECIPES
 from train.findings import cause
 from train.run_folder import surroundings
@@ -45,7 +44,8 @@ SLACK = 3.0
 FLOAT32 = 1e-3
 """How far two machines' float32 may be apart, as a share of what is compared."""
 RANKS_APART = {"O0": FLOAT32, "O2": 0.05}
-"""How far weights may be apart, as a share of their way, that one rank and several have trained on the same batches."""
+"""How far apart weights may be, as a share of their norm, after one rank and several trained on the same batches. For float16
+it is a guess: no NPU has shown what is usual."""
 PART_S = 600.0
 CLIPS = 8
 """Of a batch over all ranks."""
@@ -390,7 +390,7 @@ def write(acceptance: Acceptance, parts: list[Part]) -> None:
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "passed": all(part.state != FAILED for part in parts),
         "seconds": round(sum(part.seconds for part in parts)),
-        "cann": cann_version(),
+        "cann": ascend_host.cann_version(os.environ.get("ASCEND_HOME_PATH", "")) or "none",
         **surroundings(),
         "parts": [asdict(part) for part in parts],
     }
@@ -398,13 +398,6 @@ def write(acceptance: Acceptance, parts: list[Part]) -> None:
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("accept_page.html").render(a=found)
     files.write_text(acceptance.folder / "acceptance.html", page)
-
-
-def cann_version() -> str:
-    """CANN's, where there is one."""
-    path = Path(os.environ.get("ASCEND_HOME_PATH", "")) / "compiler/version.info"
-    found = re.search(r"^Version=(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE) if path.is_file() else None
-    return found[1] if found else "none"
 
 
 if __name__ == "__main__":

@@ -90,13 +90,20 @@ def shared_library(name: str) -> Finding:
     return Finding(state=OK, what="CANN", text=name)
 
 
+def cann_version(home: str) -> str:
+    """The version of the CANN in a folder; empty where there is none."""
+    path = Path(home) / "compiler/version.info"
+    if not home or not path.is_file():
+        return ""
+    found = re.search(r"^Version=(\S+)", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    return found[1] if found else "unknown"
+
+
 def version(home: str) -> Finding:
     """Whether the CANN in ASCEND_HOME_PATH is one that MindSpore takes."""
-    file = Path(home) / "compiler/version.info"
-    if not home or not file.is_file():
+    number = cann_version(home)
+    if not number:
         return Finding(state=ERROR, what="CANN", text=f"ASCEND_HOME_PATH={home} holds no CANN", remedy=SET_ENV)
-    found = re.search(r"^Version=(\S+)", file.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
-    number = found[1] if found else "unknown"
     text = f"{number}; MindSpore 2.10 was built with {BUILT_WITH}"
     if number.startswith((BUILT_WITH, *ACCEPTED)):
         return Finding(state=OK, what="CANN", text=text)
