@@ -44,8 +44,8 @@ SLACK = 3.0
 FLOAT32 = 1e-3
 """How far two machines' float32 may be apart, as a share of what is compared."""
 RANKS_APART = {"O0": FLOAT32, "O2": 0.05}
-"""How far apart weights may be, as a share of their norm, after one rank and several trained on the same batches. For float16
-it is a guess: no NPU has shown what is usual."""
+"""How far apart weights may be after one rank and several trained on the same batches, as a share of their norm. For
+float16 it is a guess: no NPU has shown what is usual."""
 PART_S = 600.0
 CLIPS = 8
 """Of a batch over all ranks."""
